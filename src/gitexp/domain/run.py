@@ -1,0 +1,274 @@
+"""A run: its record, the text of `run.yaml`, and everything a run's commit holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from gitexp.domain import yamltext
+from gitexp.domain.environment import Environment
+from gitexp.domain.identity import RunId, is_run_id, parse_run_id
+from gitexp.domain.metrics import History
+from gitexp.domain.pointer import Pointer
+from gitexp.domain.values import Number, Value
+from gitexp.errors import CorruptData, UnknownFormat
+
+FORMAT = 1
+
+__all__ = [
+    "FORMAT",
+    "CodeState",
+    "Content",
+    "Input",
+    "Run",
+    "RunRecord",
+    "SkippedFile",
+    "Status",
+    "run_from_dict",
+    "run_to_dict",
+]
+
+
+class Status(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    KILLED = "killed"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedFile:
+    """A file the snapshot left out. `reason` is "secret", "too large in total" or "unreadable"."""
+
+    path: str
+    size_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeState:
+    """Where a run's code came from. `tree` is the git tree under `code/`; it is not part of `run.yaml`."""
+
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool = False
+    skipped: tuple[SkippedFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Something a run consumed: a `kind` ("file", "dataset", "run", "model"), a name, and its digest or run where known."""
+
+    kind: str
+    name: str
+    digest: str | None = None
+    run: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What `run.yaml` says. Times are seconds since 1970, UTC; `duration_s` is from a monotonic clock where one process saw both."""
+
+    id: RunId
+    name: str
+    experiment: str
+    status: Status
+    start: float
+    end: float | None = None
+    duration_s: float | None = None
+    author: str | None = None
+    host: str | None = None
+    command: tuple[str, ...] = ()
+    directory: str | None = None
+    entry_point: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    code: CodeState | None = None
+    parent: RunId | None = None
+    inputs: tuple[Input, ...] = ()
+    note: str | None = None
+    warnings: tuple[str, ...] = ()
+    deleted: float | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the same format version that this gitexp does not know; kept when the record is written again."""
+
+
+Content = bytes | Pointer
+"""A stored file: its bytes where it is small, else the pointer to them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Everything a run's commit holds, as one value.
+
+    `code_tree` is the hex id of the git tree under `code/`; whoever creates the run must have made it readable before.
+    `consumed` are the commits of the runs this one built on: the further parents of the seal.
+    """
+
+    record: RunRecord
+    params: Mapping[str, Value] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Number] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+    artifacts: Mapping[str, Content] = field(default_factory=dict)
+    environment: Environment | None = None
+    output: bytes | None = None
+    code_tree: str | None = None
+    code_pointers: tuple[str, ...] = ()
+    """Paths under `code/` that are pointers to large files of the snapshot."""
+    consumed: tuple[str, ...] = ()
+
+    def changed(self, **changes: Any) -> Run:
+        """The run with fields of its record replaced."""
+        return replace(self, record=replace(self.record, **changes))
+
+
+def format_time(seconds: float) -> str:
+    """UTC with milliseconds: `2026-11-21T02:32:44.123Z`."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> float:
+    """Seconds since 1970, UTC. Raises ValueError."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def run_to_dict(record: RunRecord) -> dict[str, Any]:
+    """The record as `run.yaml` has it, keys in the file's order, absent where unknown."""
+    code = record.code
+    made: dict[str, Any] = {
+        "format": FORMAT,
+        "id": str(record.id),
+        "name": record.name,
+        "experiment": record.experiment,
+        "status": record.status.value,
+        "start": format_time(record.start),
+        "end": None if record.end is None else format_time(record.end),
+        "duration": None if record.duration_s is None else round(record.duration_s, 3),
+        "author": record.author,
+        "host": record.host,
+        "command": list(record.command) or None,
+        "directory": record.directory,
+        "entry_point": record.entry_point,
+        "exit_code": record.exit_code,
+        "signal": record.signal,
+        "code": None if code is None else _code_to_dict(code),
+        "parent": record.parent,
+        "inputs": [_without_none(kind=i.kind, name=i.name, digest=i.digest, run=i.run) for i in record.inputs] or None,
+        "note": record.note,
+        "warnings": list(record.warnings) or None,
+        "deleted": None if record.deleted is None else format_time(record.deleted),
+        **record.unknown,
+    }
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
+    """The record that `run.yaml` holds.
+
+    Raises:
+        UnknownFormat: a newer gitexp wrote it.
+        CorruptData: something in it is not as docs/format.md says; the message names the key.
+    """
+    check_format(data, "run.yaml")
+    try:
+        code = data.get("code")
+        identity = data["id"]
+        return RunRecord(
+            id=RunId(identity) if is_run_id(identity) else parse_run_id(identity),
+            name=_text(data, "name"),
+            experiment=_text(data, "experiment"),
+            status=Status(data["status"]),
+            start=parse_time(data["start"]),
+            end=_time(data, "end"),
+            duration_s=_number(data, "duration"),
+            author=data.get("author"),
+            host=data.get("host"),
+            command=tuple(map(str, data.get("command", ()))),
+            directory=data.get("directory"),
+            entry_point=data.get("entry_point"),
+            exit_code=data.get("exit_code"),
+            signal=data.get("signal"),
+            code=None if code is None else _code_from_dict(code),
+            parent=data.get("parent"),
+            inputs=tuple(Input(**item) for item in data.get("inputs", ())),
+            note=data.get("note"),
+            warnings=tuple(map(str, data.get("warnings", ()))),
+            deleted=_time(data, "deleted"),
+            unknown={key: data[key] for key in data.keys() - _KNOWN},
+        )
+    except KeyError as error:
+        raise CorruptData(f"run.yaml: {error.args[0]!r} is missing.") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CorruptData(f"run.yaml: {error}.") from error
+
+
+def dump_run(record: RunRecord) -> str:
+    return yamltext.dump(run_to_dict(record))
+
+
+def check_format(data: object, file: str) -> None:
+    """Refuse what is not a mapping of this format version.
+
+    Raises:
+        UnknownFormat, CorruptData
+    """
+    if not isinstance(data, Mapping):
+        raise CorruptData(f"{file}: expected a mapping.")
+    version = data.get("format")
+    if version == FORMAT and type(version) is int:
+        return
+    if type(version) is int and version > FORMAT:
+        raise UnknownFormat(
+            f"{file}: format version {version} is newer than {FORMAT}, the newest this gitexp reads.",
+            hint="Upgrade gitexp.",
+        )
+    raise CorruptData(f"{file}: 'format': expected {FORMAT}, found {version!r}.")
+
+
+_KNOWN = frozenset(
+    "format id name experiment status start end duration author host command directory entry_point exit_code signal code parent "
+    "inputs note warnings deleted".split()
+)
+
+
+def _code_to_dict(code: CodeState) -> dict[str, Any]:
+    skipped = [{"path": file.path, "size": file.size_bytes, "reason": file.reason} for file in code.skipped]
+    return _without_none(commit=code.commit, branch=code.branch, dirty=code.dirty, skipped=skipped or None)
+
+
+def _code_from_dict(data: Mapping[str, Any]) -> CodeState:
+    return CodeState(
+        commit=data.get("commit"),
+        branch=data.get("branch"),
+        dirty=bool(data.get("dirty", False)),
+        skipped=tuple(
+            SkippedFile(path=item["path"], size_bytes=item["size"], reason=item["reason"])
+            for item in data.get("skipped", ())
+        ),
+    )
+
+
+def _without_none(**items: Any) -> dict[str, Any]:
+    return {key: value for key, value in items.items() if value is not None}
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data[key]
+    if not isinstance(value, str):
+        raise CorruptData(f"run.yaml: {key!r}: expected text, found {value!r}.")
+    return value
+
+
+def _time(data: Mapping[str, Any], key: str) -> float | None:
+    value = data.get(key)
+    return None if value is None else parse_time(value)
+
+
+def _number(data: Mapping[str, Any], key: str) -> float | None:
+    value = data.get(key)
+    return None if value is None else float(value)

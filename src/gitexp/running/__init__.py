@@ -1,0 +1,1 @@
+"""Launching a script and recording what it does."""

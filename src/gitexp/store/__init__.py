@@ -1,0 +1,1 @@
+"""Where things are: git, journals, content and the index."""

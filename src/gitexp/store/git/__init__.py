@@ -1,0 +1,1 @@
+"""Git's own files. The only package that imports dulwich."""
