@@ -12,9 +12,10 @@ class Environment:
     """The text behind `environment/`.
 
     Attributes:
-        python: the mapping of `environment/python.yaml`: `implementation`, `version`, `executable`, `platform`, `machine`,
-            `cpu` (`model`, `count`), `memory_bytes`, `gpus` (a list of names), `driver`, `variables`; absent where unknown.
-        requirements: the lines of `environment/requirements.txt`, sorted: `name==version`, or `name @ url` for direct installs.
+        python: the mapping of `environment/python.yaml`: `implementation`, `version`, `executable`, `platform`,
+            `machine`, `cpu` (`model`, `count`), `memory_bytes`, `gpus` (names), `driver`, `variables`; absent where unknown.
+        requirements: the lines of `environment/requirements.txt`, sorted: `name==version`, or `name @ url` for
+            direct installs.
     """
 
     python: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ _ESCAPED = re.compile(r"(?:%[0-9A-F]{2})+")
 
 
 def parse_key(text: object, *, what: str) -> str:
-    """A key: 1 to 250 bytes of UTF-8 without control characters. `what` names it in errors: "metric", "param", "tag"."""
+    """A key: 1 to 250 bytes of UTF-8 without control characters. `what` ("metric", "param", "tag") names it in errors."""
     if type(text) is not str:
         if not isinstance(text, str):
             raise InvalidName(f"A {what} key must be text, not {type(text).__name__}.")

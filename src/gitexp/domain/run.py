@@ -61,7 +61,7 @@ class CodeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """Something a run consumed: a `kind` ("file", "dataset", "run", "model"), a name, and its digest or run where known."""
+    """Something a run consumed: its kind ("file", "dataset", "run", "model"), name, and digest or run where known."""
 
     kind: str
     name: str
@@ -71,7 +71,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What `run.yaml` says. Times are seconds since 1970, UTC; `duration_s` is from a monotonic clock where one process saw both."""
+    """What `run.yaml` says.
+
+    Times are seconds since 1970, UTC; `duration_s` is from a monotonic clock where one process saw both ends.
+    """
 
     id: RunId
     name: str
@@ -92,6 +95,8 @@ class RunRecord:
     inputs: tuple[Input, ...] = ()
     note: str | None = None
     warnings: tuple[str, ...] = ()
+    artifact_count: int = 0
+    artifact_bytes: int = 0
     deleted: float | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the same format version that this gitexp does not know; kept when the record is written again."""
@@ -159,6 +164,9 @@ def run_to_dict(record: RunRecord) -> dict[str, Any]:
         "code": None if code is None else _code_to_dict(code),
         "parent": record.parent,
         "inputs": [_without_none(kind=i.kind, name=i.name, digest=i.digest, run=i.run) for i in record.inputs] or None,
+        "artifacts": {"count": record.artifact_count, "bytes": record.artifact_bytes}
+        if record.artifact_count
+        else None,
         "note": record.note,
         "warnings": list(record.warnings) or None,
         "deleted": None if record.deleted is None else format_time(record.deleted),
@@ -177,6 +185,7 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
     check_format(data, "run.yaml")
     try:
         code = data.get("code")
+        artifacts = data.get("artifacts", {})
         identity = data["id"]
         return RunRecord(
             id=RunId(identity) if is_run_id(identity) else parse_run_id(identity),
@@ -198,6 +207,8 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
             inputs=tuple(Input(**item) for item in data.get("inputs", ())),
             note=data.get("note"),
             warnings=tuple(map(str, data.get("warnings", ()))),
+            artifact_count=int(artifacts.get("count", 0)),
+            artifact_bytes=int(artifacts.get("bytes", 0)),
             deleted=_time(data, "deleted"),
             unknown={key: data[key] for key in data.keys() - _KNOWN},
         )
@@ -231,8 +242,8 @@ def check_format(data: object, file: str) -> None:
 
 
 _KNOWN = frozenset(
-    "format id name experiment status start end duration author host command directory entry_point exit_code signal code parent "
-    "inputs note warnings deleted".split()
+    "format id name experiment status start end duration author host command directory entry_point exit_code signal "
+    "code parent inputs artifacts note warnings deleted".split()
 )
 
 

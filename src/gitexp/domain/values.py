@@ -13,19 +13,25 @@ Number = int | float
 Scalar = str | int | float | bool | None
 Value = Scalar | list[Any] | dict[str, Any]
 
+LARGEST_INTEGER_BITS = 13_000
+"""Just below 4,300 decimal digits, the most that Python and other readers turn back into a number."""
+
 _DEEPEST = 50
 
 
 def plain_number(value: object, *, key: str) -> Number:
-    """A metric's value as a Python int or float. Booleans become 0 or 1; numpy scalars and 0-d arrays or tensors their item.
+    """A metric's value as a Python int or float.
+
+    Booleans become 0 or 1; numpy scalars and 0-d arrays or tensors their item.
 
     Raises:
         UsageError: `value` is not one number.
     """
-    kind = type(value)
-    if kind is float or kind is int:
-        return value  # type: ignore[return-value]
+    if type(value) is float:
+        return value
     if isinstance(value, int):
+        if value.bit_length() > LARGEST_INTEGER_BITS:
+            raise UsageError(f"The metric {key!r} is an integer of {value.bit_length():,} bits, too large to record.")
         return int(value)
     if isinstance(value, float):
         return float(value)
@@ -48,11 +54,13 @@ def plain_number(value: object, *, key: str) -> Number:
 def plain_value(value: object, _depth: int = 0) -> Value:
     """A param's value in plain Python types.
 
-    Strings, numbers, booleans and None stay; numpy scalars give their item, arrays lists; tuples, sets and lists give lists;
-    mappings and dataclasses dicts; enums their value; paths and everything else their text.
+    Strings, numbers, booleans and None stay; numpy scalars give their item, arrays lists; tuples, sets and lists give
+    lists; mappings and dataclasses dicts; enums their value; paths and everything else their text.
     """
     kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
+    if kind is str:
+        return _storable(value)  # type: ignore[arg-type]
+    if kind is int or kind is float or kind is bool or value is None:
         return value  # type: ignore[return-value]
     if _depth > _DEEPEST:
         return _text(value)
@@ -65,7 +73,7 @@ def plain_value(value: object, _depth: int = 0) -> Value:
     if hasattr(value, "_value_") and hasattr(value, "_name_"):
         return plain_value(value._value_, _depth + 1)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _storable(str.__str__(value))
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -129,7 +137,7 @@ def same_value(one: object, other: object) -> bool:
 def parse_tag_value(value: object) -> str:
     """A tag's value: text. Other plain values become the text that a person would write."""
     if isinstance(value, str):
-        return str.__str__(value)
+        return _storable(str.__str__(value))
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     return _text(plain_value(value))
@@ -150,9 +158,14 @@ def _flatten_into(flat: dict[str, Value], prefix: str, params: Mapping[Any, obje
 
 def _text(value: object) -> str:
     try:
-        return str(value)
+        return _storable(str(value))
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def _storable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, written as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _describe(value: object) -> str:

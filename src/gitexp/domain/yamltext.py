@@ -1,7 +1,7 @@
 """The YAML that gitexp writes, and a quick reader of exactly that.
 
-A subset that YAML 1.1 and 1.2 readers take alike (docs/format.md, 1.5). `load` reads only this subset, some thirty times
-faster than a general parser; for anything else it raises `NotCanonical`, and a general parser has to be asked.
+A subset that YAML 1.1 and 1.2 readers take alike (docs/format.md, 1.5). `load` reads only this subset, without importing
+a YAML library and faster than one; for anything else it raises `NotCanonical`, and a general parser has to be asked.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def dump_scalar(value: object) -> str:
             return {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}[text]
         return text.replace("e", ".0e") if "e" in text and "." not in text else text
     if kind is int:
-        big = value.bit_length() > _LARGEST_DECIMAL_BITS  # type: ignore[attr-defined]
-        return hex(value) if big else str(value)  # type: ignore[call-overload]
+        number: int = value  # type: ignore[assignment]
+        return hex(number) if number.bit_length() > _LARGEST_DECIMAL_BITS else str(number)
     if value is None:
         return "null"
     if value is True or value is False:

@@ -1,0 +1,152 @@
+"""The settings of `.gitexp/config.yaml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gitexp.domain.identity import DEFAULT_EXPERIMENT, parse_name
+from gitexp.errors import UsageError
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+DAY = 86_400.0
+
+SECRET_FILES = (
+    ".env",
+    ".env.*",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*.kdbx",
+    "*.keystore",
+    "id_rsa*",
+    "id_dsa*",
+    "id_ecdsa*",
+    "id_ed25519*",
+    ".netrc",
+    "_netrc",
+    ".pypirc",
+    ".npmrc",
+    ".git-credentials",
+    ".pgpass",
+    ".htpasswd",
+    "credentials*.json",
+    "client_secret*.json",
+    "service-account*.json",
+    "service_account*.json",
+    ".aws/credentials",
+    ".docker/config.json",
+    "kubeconfig",
+)
+NOT_SECRET_FILES = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One field a setting; `parse_config` says which key of the file each is.
+
+    Attributes:
+        experiment: where runs go that name no experiment.
+        strict: whether an error of gitexp's own ends the training instead of being a warning.
+        snapshot_max_file_bytes: a file of the code larger than this goes to the object store.
+        snapshot_max_total_bytes: untracked files beyond this sum are recorded by path and size only.
+        snapshot_secrets: patterns of untracked files that are never captured.
+        output_max_bytes: how much of what a process prints is kept.
+        gc_keep_s: how long a removed run can be restored, in seconds.
+    """
+
+    experiment: str = DEFAULT_EXPERIMENT
+    strict: bool = False
+    snapshot_max_file_bytes: int = 10 * MIB
+    snapshot_max_total_bytes: int = GIB
+    snapshot_secrets: tuple[str, ...] = SECRET_FILES
+    output_max_bytes: int = 10 * MIB
+    gc_keep_s: float = 30 * DAY
+
+
+def parse_config(data: object, *, file: str) -> Config:
+    """The settings in a mapping read from `file`.
+
+    Raises:
+        UsageError: a key that does not exist or a value that makes no sense; the message names it.
+    """
+    if data is None:
+        return Config()
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{file}: expected settings like 'strict: true'.")
+    found: dict[str, Any] = {}
+    for key, value in _flat(data):
+        if key not in _SETTINGS:
+            raise UsageError(f"{file}: there is no setting {key!r}.", hint=f"The settings are {', '.join(_SETTINGS)}.")
+        field, parse = _SETTINGS[key]
+        try:
+            found[field] = parse(value)
+        except ValueError as error:
+            raise UsageError(f"{file}: {key!r}: {error}.") from error
+    return Config(**found)
+
+
+def parse_size(value: object) -> int:
+    """Bytes: a whole number, or text like "10 MiB", "1.5GB", "64k". Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError(f"expected a size like '10 MiB', found {value!r}")
+    unit = match[2].lower().rstrip("b")
+    decimal = match[2].lower().endswith("b") and not unit.endswith("i")
+    return int(float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(unit[:1] or " "))
+
+
+def parse_span(value: object) -> float:
+    """Seconds: text like "30d", "12h", "90 min", "45s". Raises ValueError."""
+    match = _SPAN.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError(f"expected a time like '30d' or '12h', found {value!r}")
+    return float(match[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}[match[2][0]]
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)")
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, found {value!r}")
+    return value
+
+
+def _name(value: object) -> str:
+    try:
+        return parse_name(value, what="experiment name")
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"expected a list of patterns, found {value!r}")
+    return tuple(value)
+
+
+_SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
+    "experiment": ("experiment", _name),
+    "strict": ("strict", _flag),
+    "snapshot.max_file": ("snapshot_max_file_bytes", parse_size),
+    "snapshot.max_total": ("snapshot_max_total_bytes", parse_size),
+    "snapshot.secrets": ("snapshot_secrets", _patterns),
+    "output.max": ("output_max_bytes", parse_size),
+    "gc.keep": ("gc_keep_s", parse_span),
+}
+assert {field for field, _ in _SETTINGS.values()} == {field.name for field in fields(Config)}
+
+
+def _flat(data: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        pairs += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return pairs
