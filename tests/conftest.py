@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,12 @@ def repo_dir(tmp_path: Path, git: Git) -> Path:
     git("add", "-A", cwd=folder)
     git("commit", "-q", "-m", "first", cwd=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `pip install gitexp` would fetch, built from this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, check=True, cwd=Path(__file__).parent.parent, capture_output=True)
+    return next(folder.glob("*.whl"))
