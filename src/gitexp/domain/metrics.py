@@ -79,13 +79,18 @@ class History:
     @property
     def last(self) -> Number:
         """The value logged last at the highest step. Raises IndexError where there are no points."""
-        highest = max(self.steps, default=None)
-        if highest is None:
+        return self[self.last_position].value
+
+    @property
+    def last_position(self) -> int:
+        """Where the last value is: the last point of the highest step. Raises IndexError where there are no points."""
+        if not self.steps:
             raise IndexError("the history has no points")
+        highest = max(self.steps)
         position = len(self.steps) - 1
         while self.steps[position] != highest:
             position -= 1
-        return self[position].value
+        return position
 
 
 def dump_metrics(metrics: Mapping[str, Number]) -> str:

@@ -1,0 +1,216 @@
+"""The object store: content behind pointers, once each by its SHA-256 (docs/format.md, 2)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from gitexp.domain.pointer import Pointer
+from gitexp.errors import CorruptData, NotFound, StorageFailed, UsageError
+
+_BUFFER = 1 << 20
+_HEX = frozenset("0123456789abcdef")
+
+
+class StoredContent(NamedTuple):
+    """One object: its SHA-256, its size, and when it was stored (seconds since 1970, UTC)."""
+
+    sha256: str
+    size_bytes: int
+    mtime: float
+
+
+class ContentStore:
+    """Files by their SHA-256, read-only, each written whole or not at all.
+
+    Args:
+        folder: `<gitexp dir>/objects`; unfinished writes lie in `tmp` beside it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._temporary = os.path.join(os.path.dirname(folder), "tmp")
+
+    def add_file(self, path: str | os.PathLike[str]) -> Pointer:
+        """Store a copy of a file, hashed while it is copied, in constant memory.
+
+        Raises:
+            UsageError: it is no regular file.
+            StorageFailed: it cannot be read, or the copy cannot be written.
+        """
+        source = _open_regular(path)
+        try:
+            return self._add(source)
+        except OSError as error:
+            raise StorageFailed(f"'{os.fspath(path)}' cannot be stored: {error.strerror or error}.") from error
+        finally:
+            os.close(source)
+
+    def add_bytes(self, data: bytes) -> Pointer:
+        """Store `data`.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        pointer = Pointer(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+        if self._has(pointer):
+            return pointer
+        try:
+            with _Unfinished(self._temporary) as file:
+                _write_all(file.fd, memoryview(data))
+                file.keep_as(self._path(pointer.sha256))
+        except OSError as error:
+            raise StorageFailed(f"Content cannot be stored: {error.strerror or error}.") from error
+        return pointer
+
+    def open(self, pointer: Pointer) -> BinaryIO:
+        """The content behind `pointer`, for reading.
+
+        Raises:
+            NotFound: it is not stored here.
+            CorruptData: what is stored has another size.
+        """
+        try:
+            file = open(self._path(pointer.sha256), "rb")  # noqa: SIM115 (the caller's)
+        except FileNotFoundError as error:
+            raise NotFound(f"The content {pointer.sha256[:12]} is not on this machine.") from error
+        size = os.fstat(file.fileno()).st_size
+        if size != pointer.size_bytes:
+            file.close()
+            raise CorruptData(
+                f"The content {pointer.sha256[:12]} is {size:,} bytes, not {pointer.size_bytes:,}.",
+                hint="Run 'gitexp fsck'.",
+            )
+        return file
+
+    def contains(self, content: Pointer | str) -> bool:
+        """Whether the content of a pointer, or of a SHA-256, is stored; of a pointer with its size."""
+        if isinstance(content, Pointer):
+            return self._has(content)
+        return os.path.isfile(self._path(content))
+
+    def verify(self, sha256: str) -> bool:
+        """Whether what is stored under `sha256` is that content. Raises NotFound where nothing is."""
+        try:
+            with open(self._path(sha256), "rb", buffering=0) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except FileNotFoundError as error:
+            raise NotFound(f"The content {sha256[:12]} is not on this machine.") from error
+
+    def list(self) -> Iterator[StoredContent]:
+        """Everything stored, in the order of the SHA-256."""
+        for first in _names(self.folder, 2):
+            for second in _names(os.path.join(self.folder, first), 2):
+                folder = os.path.join(self.folder, first, second)
+                for name in _names(folder, 64):
+                    try:
+                        found = os.stat(os.path.join(folder, name))
+                    except FileNotFoundError:
+                        continue
+                    yield StoredContent(name, found.st_size, found.st_mtime)
+
+    def remove(self, sha256: str) -> None:
+        """Remove what is stored under `sha256`, and the folders it leaves empty. Nothing there is fine."""
+        path = self._path(sha256)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        try:
+            os.rmdir(os.path.dirname(path))
+            os.rmdir(os.path.dirname(os.path.dirname(path)))
+        except OSError:  # not empty
+            pass
+
+    def _path(self, sha256: str) -> str:
+        if len(sha256) != 64 or not _HEX.issuperset(sha256):
+            raise UsageError(f"{sha256!r} is not a SHA-256.")
+        return os.path.join(self.folder, sha256[:2], sha256[2:4], sha256)
+
+    def _has(self, pointer: Pointer) -> bool:
+        """A copy of another size was damaged, and is written again."""
+        try:
+            return os.stat(self._path(pointer.sha256)).st_size == pointer.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def _add(self, source: int) -> Pointer:
+        with _Unfinished(self._temporary) as file:
+            digest = hashlib.sha256()
+            size = 0
+            buffer = bytearray(_BUFFER)
+            view = memoryview(buffer)
+            while count := os.readv(source, [buffer]):
+                digest.update(view[:count])
+                _write_all(file.fd, view[:count])
+                size += count
+            pointer = Pointer(sha256=digest.hexdigest(), size_bytes=size)
+            if not self._has(pointer):
+                file.keep_as(self._path(pointer.sha256))
+            return pointer
+
+
+class _Unfinished:
+    """A temporary file that is gone in the end unless it was kept."""
+
+    def __init__(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
+        self._path = os.path.join(folder, f"content-{os.getpid()}-{os.urandom(6).hex()}")
+        self.fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> _Unfinished:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+
+    def keep_as(self, path: str) -> None:
+        os.fchmod(self.fd, 0o444)
+        os.fsync(self.fd)
+        folder = os.path.dirname(path)
+        try:
+            os.replace(self._path, path)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            _sync_folder(os.path.dirname(os.path.dirname(folder)))
+            _sync_folder(os.path.dirname(folder))
+            os.replace(self._path, path)
+        _sync_folder(folder)
+
+
+def _open_regular(path: str | os.PathLike[str]) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a fifo would wait for its writer
+    except OSError as error:
+        raise StorageFailed(f"'{os.fspath(path)}' cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"'{os.fspath(path)}' is not a regular file.")
+    return fd
+
+
+def _write_all(fd: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _names(folder: str, length: int) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if len(name) == length and _HEX.issuperset(name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
