@@ -16,7 +16,8 @@ parser.add_argument("--rate", type=float, default=0.1)
 parser.add_argument("--trees", type=int, default=200)
 args = parser.parse_args()
 
-train_x, test_x, train_y, test_y = train_test_split(*load_diabetes(return_X_y=True), random_state=0)
+data = load_diabetes()
+train_x, test_x, train_y, test_y = train_test_split(data.data, data.target, random_state=0)
 
 gitexp.set_experiment("diabetes")
 with gitexp.start_run(params=vars(args)):
@@ -26,7 +27,8 @@ with gitexp.start_run(params=vars(args)):
     model.fit(train_x, train_y)
     for step, predicted in enumerate(model.staged_predict(test_x)):
         gitexp.log_metric("rmse", root_mean_squared_error(test_y, predicted), step=step)
-    gitexp.log_dict(dict(zip(load_diabetes().feature_names, model.feature_importances_, strict=True)), "importances.json")
+    importances = dict(zip(data.feature_names, model.feature_importances_.tolist(), strict=True))
+    gitexp.log_dict(importances, "importances.json")
     with open("model.pkl", "wb") as file:
         pickle.dump(model, file)
     gitexp.log_artifact("model.pkl")

@@ -1,4 +1,4 @@
-"""Learns to read handwritten digits. A plain script: it knows nothing of gitexp, and `gitexp run` records it all the same."""
+"""Learns to read handwritten digits. A plain script: it knows nothing of gitexp, and `gitexp run` records it."""
 
 import argparse
 import json

@@ -19,7 +19,7 @@ MOST_BYTES = 25_000_000
 
 
 def test_the_wheel_ships_types_template_and_licence(wheel: Path) -> None:
-    """The wheel holds `py.typed`, the template that `gitexp init` copies and the licence, and nothing beside the package."""
+    """The wheel holds `py.typed`, the template of `gitexp init` and the licence, and nothing beside the package."""
     names = zipfile.ZipFile(wheel).namelist()
     version = gitexp.__version__
     assert {"gitexp/py.typed", "gitexp/template/config.yaml"} <= set(names)

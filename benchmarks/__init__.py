@@ -1,0 +1,1 @@
+"""Prints what gitexp costs beside its peers: `python -m benchmarks --help`. The method is in docs/benchmarks.md."""
