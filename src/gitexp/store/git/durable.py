@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,6 +12,7 @@ from gitexp.errors import StorageFailed
 
 TEMPORARY = "tmp_gitexp_"
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 _HINTS = {
     errno.ENOSPC: "Free some space on that disk and try again.",
     errno.EDQUOT: "Your quota on that disk is used up; free some space and try again.",
@@ -36,17 +38,31 @@ def write_new(path: str, data: bytes, *, folder: str | None = None, mode: int = 
     own = os.path.dirname(path)
     temporary = write_temporary(folder or own, data, mode=mode, durable=durable)
     try:
+        made = link_new(temporary, path)
+    finally:
+        remove(temporary)
+    if made and durable:
+        sync_folder(own)
+    return made
+
+
+def link_new(temporary: str, path: str) -> bool:
+    """Gives the finished file `temporary` a second name, `path`; exactly one of several racers gets True.
+
+    Raises:
+        FileNotFoundError: the folder of `path` is not there (any more).
+        StorageFailed: the disk is full, read-only or failing.
+    """
+    try:
         os.link(temporary, path)
     except FileExistsError:
         return False
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise failure("write", path, error) from error
-    finally:
-        remove(temporary)
-    if durable:
-        sync_folder(own)
+        if error.errno not in _NO_LINKS:
+            raise failure("write", path, error) from error
+        return _copy_new(temporary, path)
     return True
 
 
@@ -83,10 +99,14 @@ def open_temporary(folder: str, mode: int = 0o666) -> tuple[int, str]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with storing(path):
         try:
-            return os.open(path, flags, mode), path
+            descriptor = os.open(path, flags, mode)
         except FileNotFoundError:
             make_folder(folder)
-            return os.open(path, flags, mode), path
+            descriptor = os.open(path, flags, mode)
+        shared = os.stat(folder).st_mode
+        if shared & stat.S_IWGRP:
+            os.fchmod(descriptor, mode & (shared | 0o600))
+    return descriptor, path
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -97,7 +117,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def make_folder(path: str) -> None:
-    """Makes `path` and what is missing above it, each durable and with the permissions of the folder it is in."""
+    """Makes `path` and what is missing above it, durably; folders that a group shares have folders that it shares."""
     if os.path.isdir(path):
         return
     above = os.path.dirname(path)
@@ -105,15 +125,17 @@ def make_folder(path: str) -> None:
     with storing(path):
         with suppress(FileExistsError):
             os.mkdir(path)
-            wanted = os.stat(above).st_mode & 0o7777
-            if os.stat(path).st_mode & 0o7777 != wanted:
-                os.chmod(path, wanted)
+            shared = os.stat(above).st_mode
+            if shared & stat.S_IWGRP:
+                os.chmod(path, shared & 0o7777)
         sync_folder(above)
 
 
 def sync_folder(path: str) -> None:
-    """Makes the names in a folder durable."""
+    """Makes the names in a folder durable; one that is gone has none."""
     with storing(path):
+        if not os.path.isdir(path):
+            return
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -144,3 +166,20 @@ def failure(doing: str, path: str, error: OSError) -> StorageFailed:
     """The error that tells a user what the operating system said."""
     reason = error.strerror or str(error)
     return StorageFailed(f"Could not {doing} {path!r}: {reason}.", hint=_HINTS.get(error.errno or 0, ""))
+
+
+def _copy_new(temporary: str, path: str) -> bool:
+    """For file systems without hard links: still one winner, but one that is killed may leave a torn file."""
+    with open(temporary, "rb") as file:
+        data = file.read()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    with storing(path, path):
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return True

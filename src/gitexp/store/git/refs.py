@@ -1,0 +1,427 @@
+"""Refs as git keeps them: loose files over `packed-refs`.
+
+Who wins where two write one ref: creating is link(2), so the first; changing and deleting take git's `<ref>.lock` and
+compare first. Locks are made by link(2) too, after everything slow is done, so that a killed process leaves one only if
+it dies within a few system calls.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+
+from gitexp.errors import Conflict, CorruptData, InvalidName
+from gitexp.store.git import durable
+from gitexp.store.git.packedrefs import PackedRefs, identity_of, is_ref_name
+
+OURS = "refs/gitexp/"
+RACY_NS = 20_000_000
+STALE_S = 60
+PATIENCE_S = 5
+
+_HEX = re.compile(r"[0-9a-f]{40}\Z")
+_OF_A_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
+_OUR_LOCK = b"gitexp\n"
+_ATTEMPTS = 10
+_Names = list[str]  # inside RefStore, `list` is a method
+_DEEPEST = 5
+
+
+class RefStore:
+    """The refs of one repository.
+
+    Args:
+        git_dir: of this worktree; holds HEAD.
+        common_dir: holds what all worktrees share.
+    """
+
+    def __init__(self, git_dir: str, common_dir: str) -> None:
+        self._git_dir = git_dir
+        self._common_dir = common_dir
+        self._packed_path = os.path.realpath(f"{common_dir}/packed-refs")
+        self._temporary = f"{common_dir}/gitexp/tmp"
+
+    def read(self, name: str) -> str | None:
+        """The hex id that a ref (or HEAD) leads to, None if there is no such ref.
+
+        Raises:
+            CorruptData: the ref is damaged.
+        """
+        value = self._value(name if name == "HEAD" else check_name(name))
+        for _ in range(_DEEPEST):
+            if value is None or not value.startswith("ref:"):
+                return value
+            target = value[4:].strip()
+            if not is_ref_name(target):
+                break
+            value = self._value(target)
+        raise CorruptData(f"The symbolic ref {name!r} leads nowhere.")
+
+    def list(self, prefix: str) -> dict[str, str]:
+        """Every sound ref whose name begins with `prefix`, with its hex id. `broken` names the others."""
+        return self._survey(prefix)[0]
+
+    def broken(self, prefix: str) -> _Names:
+        """What below `prefix` is no sound ref: names of files, and lines of packed-refs."""
+        return sorted(self._survey(prefix)[1])
+
+    def create(self, name: str, commit: str) -> bool:
+        """Makes a ref. Exactly one of several racers gets True; False means that it exists already.
+
+        Raises:
+            Conflict: another ref is in the way, as `a/b` is for `a`.
+            StorageFailed: the disk is full, read-only or failing.
+        """
+        path = self._path(check_name(name))
+        content = _content(commit)
+        before = PackedRefs(self._packed_path)
+        if before.find(name) is not None:
+            return False
+        self._refuse_neighbours(before, name)
+        temporary = durable.write_temporary(self._temporary, content)
+        try:
+            if not self._link(temporary, path):
+                return False
+        finally:
+            durable.remove(temporary)
+        durable.sync_folder(os.path.dirname(path))
+        return not self._was_packed_meanwhile(before, name, commit)
+
+    def update(self, name: str, old: str, new: str) -> bool:
+        """Moves a ref from `old` to `new`; False if it is not at `old`.
+
+        Raises:
+            Conflict: another process holds the ref's lock for seconds.
+            StorageFailed: the disk is full, read-only or failing.
+        """
+        path = self._path(check_name(name))
+        with self._lock(path, _content(new), durably=True) as lock:
+            if self._value(name) != old:
+                return False
+            if os.path.isdir(path):
+                _remove_empty(path)
+            with durable.storing(path):
+                os.rename(lock, path)
+        durable.sync_folder(os.path.dirname(path))
+        return True
+
+    def delete(self, name: str, old: str | None) -> bool:
+        """Removes a ref that is at `old`, or wherever it is where `old` is None. False if it is not there."""
+        return name in self.delete_all({name: old})
+
+    def delete_all(self, expected: Mapping[str, str | None]) -> set[str]:
+        """Removes several refs with one rewriting of packed-refs.
+
+        Args:
+            expected: names, and the hex id each must be at; None for any, also for a damaged ref.
+
+        Returns:
+            The names of those removed.
+        """
+        with ExitStack() as locks:
+            gone = set()
+            for name in sorted(expected):
+                path = self._path(check_name(name))
+                if not self._is_at(name, expected[name]):
+                    continue
+                lock = locks.enter_context(self._lock(path, b""))
+                if self._is_at(name, expected[name]):
+                    gone.add(name)
+                else:
+                    durable.remove(lock)
+            if gone:
+                with self._rewriting_packed(dict.fromkeys(gone)):
+                    for name in gone:
+                        with suppress(FileNotFoundError):
+                            os.unlink(self._path(name))
+            for folder in {os.path.dirname(self._path(name)) for name in gone}:
+                durable.sync_folder(folder)
+        return gone
+
+    def fingerprint(self, prefix: str) -> tuple[int, ...]:
+        """Numbers that differ whenever `list(prefix)` may; take them before listing.
+
+        Where something changed within the last clock ticks, a second change could leave the same times behind. Then
+        the time of this call is among the numbers, so that they equal no others.
+        """
+        numbers = list(identity_of(self._packed_path))
+        newest = numbers[2]
+        for folder, _ in _folders(self._path(_folder_of(prefix)).rstrip("/")):
+            with suppress(FileNotFoundError):
+                found = os.stat(folder)
+                numbers += [found.st_ino, found.st_mtime_ns]
+                newest = max(newest, found.st_mtime_ns)
+        now = time.time_ns()
+        if now - newest < RACY_NS:
+            numbers.append(now)
+        return tuple(numbers)
+
+    def pack(self, prefix: str, *, keep_loose: int = 0) -> int:
+        """Moves loose refs below `prefix` into packed-refs, in the order that loses none if the process dies.
+
+        Args:
+            prefix: below `refs/gitexp/`, where every ref is a commit.
+            keep_loose: nothing happens while no more than this many are loose.
+
+        Returns:
+            How many were packed; 0 too where other processes keep packed-refs busy.
+        """
+        if not prefix.startswith(OURS):
+            raise InvalidName(f"gitexp only packs refs below '{OURS}', not {prefix!r}.")
+        if len(list(self._loose(prefix))) <= keep_loose:
+            return 0
+        values = {name: _parse(stored) for name, path in self._loose(prefix) if (stored := _read(path)) is not None}
+        sound = {name: value for name, value in values.items() if value and _HEX.match(value) and is_ref_name(name)}
+        try:
+            with self._rewriting_packed(sound):
+                pass
+        except Conflict:
+            return 0
+        self._prune_loose(sound)
+        return len(sound)
+
+    def _value(self, name: str) -> str | None:
+        """What a ref says: a hex id, or `ref: <another>`."""
+        stored = _read(self._path(name))
+        if stored is None:
+            return PackedRefs(self._packed_path).find(name)
+        value = _parse(stored)
+        if value is None:
+            raise CorruptData(
+                f"The ref {name!r} is damaged: its file '{self._path(name)}' holds {stored[:60]!r}.",
+                hint="Type: gitexp fsck",
+            )
+        return value
+
+    def _is_at(self, name: str, old: str | None) -> bool:
+        try:
+            value = self._value(name)
+        except CorruptData:
+            return old is None
+        return value is not None and old in (None, value)
+
+    def _survey(self, prefix: str) -> tuple[dict[str, str], _Names]:
+        loose: dict[str, str] = {}
+        broken = []
+        # Loose before packed: a ref that is packed between the two is then seen twice, not missed.
+        for name, path in self._loose(prefix):
+            stored = _read(path)
+            if stored is None:
+                continue
+            value = _parse(stored) if is_ref_name(name) else None
+            if value is not None and value.startswith("ref:"):
+                with suppress(CorruptData):
+                    value = self.read(name)
+            if value is None or not _HEX.match(value):
+                broken.append(name)
+            else:
+                loose[name] = value
+        refs, damaged = PackedRefs(self._packed_path).below(prefix)
+        for name in broken:
+            refs.pop(name, None)
+        refs.update(loose)
+        return refs, broken + damaged
+
+    def _loose(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Name and path of each loose ref whose name begins with `prefix`."""
+        root = _folder_of(prefix)
+        top = self._path(root).rstrip("/")
+        for folder, names in _folders(top):
+            above = root + folder[len(top) + 1 :] + "/" if folder != top else root
+            for name in names:
+                if (above + name).startswith(prefix):
+                    yield above + name, f"{folder}/{name}"
+
+    def _path(self, name: str) -> str:
+        own = not name.startswith("refs/") or name.startswith(_OF_A_WORKTREE)
+        return f"{self._git_dir if own else self._common_dir}/{name}"
+
+    def _link(self, temporary: str, path: str) -> bool:
+        """Links a ref or a lock into place, making the folder, which git may remove whenever it is empty."""
+        for _ in range(_ATTEMPTS):
+            try:
+                if durable.link_new(temporary, path):
+                    return True
+                if not os.path.isdir(path):
+                    return False
+                _remove_empty(path)
+            except FileNotFoundError:
+                durable.make_folder(os.path.dirname(path))
+        raise Conflict(f"The folder of '{path}' keeps vanishing.", hint="Try again.")
+
+    def _refuse_neighbours(self, packed: PackedRefs, name: str) -> None:
+        """Two refs cannot be `a` and `a/b`."""
+        parts = name.split("/")
+        above = ["/".join(parts[:length]) for length in range(2, len(parts))]
+        taken = next((one for one in above if os.path.isfile(self._path(one)) or packed.find(one)), None)
+        if taken is None and (os.path.isdir(self._path(name)) or packed.below(name + "/")[0]):
+            taken = next(iter(self.list(name + "/")), None)
+        if taken is not None:
+            raise Conflict(f"There cannot be a ref {name!r} beside {taken!r}.", hint=f"Type: git update-ref -d {taken}")
+
+    def _was_packed_meanwhile(self, before: PackedRefs, name: str, commit: str) -> bool:
+        """Whether someone made and packed the ref between our look at packed-refs and our link; then ours goes."""
+        if identity_of(self._packed_path) == before.identity:
+            return False
+        packed = PackedRefs(self._packed_path).find(name)
+        if packed is None or packed == commit:
+            return False
+        path = self._path(name)
+        with self._lock(path, b""):
+            if _read(path) == _content(commit):
+                os.unlink(path)
+        return True
+
+    @contextmanager
+    def _lock(self, path: str, content: bytes, *, durably: bool = False) -> Iterator[str]:
+        """Holds `<path>.lock`, a whole file with `content`; renaming it away is how to commit."""
+        temporary = durable.write_temporary(self._temporary, content, durable=durably)
+        lock = f"{path}.lock"
+        try:
+            self._acquire(temporary, lock)
+            held = os.stat(temporary).st_ino
+            try:
+                yield lock
+            finally:
+                with suppress(FileNotFoundError):
+                    if os.stat(lock).st_ino == held:
+                        os.unlink(lock)
+        finally:
+            durable.remove(temporary)
+
+    def _acquire(self, temporary: str, lock: str) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        pause = 0.002
+        while not self._link(temporary, lock):
+            if self._break_stale(lock):
+                continue
+            if time.monotonic() > give_up:
+                raise Conflict(
+                    f"Another process holds the lock '{lock}'.",
+                    hint=f"If no git and no gitexp is running, type: rm '{lock}'",
+                )
+            time.sleep(pause * (1 + os.getpid() % 7 / 7))
+            pause = min(pause * 2, 0.2)
+
+    def _break_stale(self, lock: str) -> bool:
+        """Removes a lock that a dead gitexp left. The flock sees to it that only one process removes that very file."""
+        try:
+            with open(lock, "rb", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                there, mine = os.stat(lock), os.fstat(file.fileno())
+                ours = lock.startswith(f"{self._common_dir}/{OURS}") or file.read(16) == _OUR_LOCK
+                old = time.time() - max(mine.st_mtime, mine.st_ctime) > STALE_S
+                if not ours or not old or there.st_ino != mine.st_ino:
+                    return False
+                os.unlink(lock)
+                return True
+        except OSError:
+            return False
+
+    @contextmanager
+    def _rewriting_packed(self, changes: Mapping[str, str | None]) -> Iterator[None]:
+        """Changes packed-refs; the body runs while it is still locked, so that nobody packs what is being deleted."""
+        for _ in range(_ATTEMPTS):
+            packed = PackedRefs(self._packed_path)
+            needed = {name: value for name, value in changes.items() if value or packed.find(name) is not None}
+            temporary = durable.write_temporary(self._temporary, packed.edited(needed)) if needed else ""
+            try:
+                with self._lock(self._packed_path, _OUR_LOCK):
+                    if identity_of(self._packed_path) != packed.identity or self._some_vanished(changes):
+                        continue
+                    if temporary:
+                        with durable.storing(self._packed_path):
+                            os.rename(temporary, self._packed_path)
+                        durable.sync_folder(self._common_dir)
+                    yield
+                    return
+            finally:
+                durable.remove(temporary)
+        raise Conflict(f"Other processes keep changing '{self._packed_path}'.", hint="Try again.")
+
+    def _some_vanished(self, changes: Mapping[str, str | None]) -> bool:
+        """Whether a loose ref that is to be packed has been deleted since it was read."""
+        return any(value and not os.path.exists(self._path(name)) for name, value in changes.items())
+
+    def _prune_loose(self, packed: Mapping[str, str]) -> None:
+        """Removes loose refs that packed-refs holds now, each under its own lock and only if it still says the same."""
+        temporary = durable.write_temporary(self._temporary, b"", durable=False)
+        try:
+            for name, value in packed.items():
+                path = self._path(name)
+                with suppress(OSError):
+                    os.link(temporary, f"{path}.lock")
+                    try:
+                        if _parse(_read(path) or b"") == value:
+                            os.unlink(path)
+                    finally:
+                        os.unlink(f"{path}.lock")
+        finally:
+            durable.remove(temporary)
+
+
+def check_name(name: str) -> str:
+    """`name` if git takes it for a ref.
+
+    Raises:
+        InvalidName: it does not.
+    """
+    if not is_ref_name(name):
+        raise InvalidName(f"{name!r} cannot be the name of a ref.")
+    return name
+
+
+def _content(commit: str) -> bytes:
+    if not _HEX.match(commit):
+        raise InvalidName(f"{commit!r} is not the id of a git object.")
+    return commit.encode() + b"\n"
+
+
+def _parse(stored: bytes) -> str | None:
+    """A hex id or `ref: <another>`, None where the file holds neither."""
+    text = os.fsdecode(stored).rstrip()
+    return text if _HEX.match(text) or (text.startswith("ref:") and text[4:].strip()) else None
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(4096)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _folder_of(prefix: str) -> str:
+    return prefix[: prefix.rfind("/") + 1]
+
+
+def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below `top`, itself included, with the names of the files git would take for refs; sorted."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        names, below = [], []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(entry.path)
+                    elif not entry.name.startswith(".") and not entry.name.endswith(".lock"):
+                        names.append(entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield folder, names
+        waiting += sorted(below, reverse=True)
+
+
+def _remove_empty(folder: str) -> None:
+    """Removes a folder that holds nothing but empty folders; git leaves such behind."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
+    if os.path.isdir(folder):
+        raise Conflict(f"There cannot be a ref '{folder}' beside those below it.")
