@@ -18,7 +18,7 @@ _NAME = re.compile(rf"refs(?:/{_COMPONENT})+(?<!\.)\Z")
 _LINE = re.compile(rf"[0-9a-f]{{40}} {_NAME.pattern}")
 _HEX_DIGITS = b"0123456789abcdef"
 _IN_LINES = bytes(byte for byte in range(0x20, 0x100) if byte not in b"~^:?*[\\\x7f") + b"\n"
-_SUSPECT = (b"..", b"/.", b".lock", b"@{", b"//", b"/\n", b".\n")
+_SUSPECT = {b"/": (b"//", b"/\n"), b".": (b"..", b"/.", b".lock", b".\n"), b"{": (b"@{",)}
 _PEELED = re.compile(rb"^\^.*\n", re.MULTILINE)
 
 
@@ -140,7 +140,7 @@ def _all_sound(block: bytes, lines: list[str]) -> bool:
     return (
         not block.translate(None, _IN_LINES)
         and block.count(b" ") == len(lines)
-        and not any(mark in block for mark in _SUSPECT)
+        and not any(mark in block for byte, marks in _SUSPECT.items() if byte in block for mark in marks)
         and "".join([line[40:46] for line in lines]) == " refs/" * len(lines)
         and not "".join([line[:40] for line in lines]).encode().translate(None, _HEX_DIGITS)
     )
