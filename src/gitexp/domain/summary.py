@@ -26,8 +26,6 @@ class RunSummary:
     params: Mapping[str, Value] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Number] = field(default_factory=dict)
-    artifact_count: int = 0
-    artifact_bytes: int = 0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunSummary):

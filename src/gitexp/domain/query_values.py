@@ -1,0 +1,222 @@
+"""What a value written in a search means, which depends on the field it is compared with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from gitexp.domain.matching import (
+    FALSE,
+    NAN,
+    TRUE,
+    And,
+    Cell,
+    Equal,
+    Field,
+    Like,
+    Order,
+    Query,
+    cell,
+    text_cell,
+)
+from gitexp.domain.run import Status
+
+ValueKind = Literal["any", "number", "seconds", "time", "truth", "status", "commit", "text"]
+
+_ATTRIBUTE_KINDS: dict[str, ValueKind] = {
+    "status": "status",
+    "start": "time",
+    "end": "time",
+    "deleted": "time",
+    "duration": "seconds",
+    "exit_code": "number",
+    "commit": "commit",
+    "dirty": "truth",
+}
+_NUMBER = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]+)?|inf|infinity|nan)\Z", re.IGNORECASE)
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+_LENGTH = re.compile(r"(?P<sign>[-+]?)(?P<parts>(?:[0-9]+(?:\.[0-9]+)?(?:ms|[smhdw]))+)\Z")
+_LENGTH_PART = re.compile(r"([0-9.]+)(ms|[smhdw])")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d(?P<hour>[T ]\d\d(?P<minute>:\d\d(?P<second>:\d\d(?P<part>\.\d{1,6})?)?)?)?(?:Z|[-+]\d\d:?\d\d)?\Z"
+)
+_TRUTHS = {"true": True, "false": False}
+
+
+class UnreadableValue(ValueError):
+    """The value makes no sense for the field. `hint` says what to write, or is empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value as it stands in the expression."""
+
+    text: str
+    quoted: bool
+
+    @property
+    def truth(self) -> bool | None:
+        """The boolean that it is, or that Python, YAML or MLflow write so."""
+        exact = self.text if self.quoted else self.text.lower()
+        return _TRUTHS.get(exact.replace("T", "t").replace("F", "f"))
+
+    @property
+    def number(self) -> int | float | None:
+        if not _NUMBER.match(self.text):
+            return None
+        if not _INTEGER.match(self.text):
+            return float(self.text)
+        if len(self.text) > 4000:
+            raise UnreadableValue("This number has more than 4,000 digits.")
+        return int(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """How values are read for one field.
+
+    Attributes:
+        now: what relative times count from, in seconds since 1970, UTC.
+        milliseconds: a plain number is a time in milliseconds, as in MLflow's `start_time`.
+    """
+
+    field: Field
+    now: float
+    milliseconds: bool = False
+
+    @property
+    def kind(self) -> ValueKind:
+        if self.field.kind == "run":
+            return _ATTRIBUTE_KINDS.get(self.field.key, "text")
+        return "number" if self.field.kind == "metric" else "any"
+
+    @property
+    def has_text(self) -> bool:
+        return self.kind in ("any", "status", "commit", "text")
+
+    def equal(self, written: Written) -> Query:
+        """The condition that the field equals the value.
+
+        Raises:
+            UnreadableValue
+        """
+        if self.kind == "any":
+            return Equal(self.field, _any_cells(written))
+        if self.kind == "time":
+            low, width = self._moment(written)
+            return And((Order(self.field, ">=", low), Order(self.field, "<", low + width)))
+        if self.kind == "commit":
+            return Like(self.field, _plain_pattern(written.text.lower()) + "%", ignore_case=False)
+        return Equal(self.field, (cell(self._one(written)) if self.kind == "number" else self._one(written),))
+
+    def bound(self, written: Written) -> int | float | str:
+        """What the field is compared with by <, <=, > and >=.
+
+        Raises:
+            UnreadableValue
+        """
+        if self.kind == "truth" or (self.kind == "any" and not written.quoted and written.truth is not None):
+            raise UnreadableValue("A boolean is neither below nor above anything.", "Compare it with = or !=.")
+        if self.kind == "time":
+            return self._moment(written)[0]
+        number = written.number if self.kind == "any" else None
+        found = self._one(written) if self.kind != "any" else number if number is not None else text_cell(written.text)
+        bound = cell(found) if isinstance(found, (int, float)) else found
+        if bound == NAN:
+            raise UnreadableValue("'nan' is neither below nor above anything.", "Compare it with = or !=.")
+        return bound
+
+    def pattern(self, written: Written) -> str:
+        """What the field is compared with by `like`."""
+        return written.text.lower() if self.kind in ("status", "commit") else written.text
+
+    def _one(self, written: Written) -> int | float | str:
+        if self.kind == "text":
+            return written.text
+        if self.kind == "status":
+            return _status(written.text)
+        if self.kind == "seconds" and (length := _length(written.text)) is not None:
+            return length
+        if written.truth is not None and (self.kind == "truth" or not written.quoted) and self.kind != "seconds":
+            return int(written.truth)
+        number = written.number
+        if number is None or (self.kind == "truth" and number not in (0, 1)):
+            raise UnreadableValue(*self._wanted())
+        return number
+
+    def _wanted(self) -> tuple[str, str]:
+        if self.kind == "truth":
+            return "Expected true or false.", ""
+        if self.kind == "seconds":
+            return "Expected seconds or a length of time.", "Write a number, or a length like 90s, 5m, 1h30m or 2d."
+        return "Expected a number.", ""
+
+    def _moment(self, written: Written) -> tuple[float, float]:
+        """The moment as seconds since 1970, and how long it lasts as precisely as it is written."""
+        number = written.number
+        if number is not None and number == number:
+            return (number / 1000, 0.001) if self.milliseconds else (float(number), 0.001)
+        length = _length(written.text)
+        if length is not None and written.text[0] == "-":
+            return self.now + length, 0.001
+        found = _TIME.match(written.text)
+        if found is None or length is not None:
+            raise UnreadableValue(
+                "Expected a time.",
+                f"Write -{written.text.lstrip('+')} for that long ago."
+                if length is not None
+                else "Write a date or time like '2026-11-21' or '2026-11-21T08:30' (UTC), or -7d for seven days ago.",
+            )
+        try:
+            moment = datetime.fromisoformat(written.text)
+        except ValueError as error:
+            raise UnreadableValue(f"There is no such time: {error}.") from error
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp(), _precision(found)
+
+
+def _any_cells(written: Written) -> tuple[Cell, ...]:
+    cells: list[Cell] = [text_cell(written.text)]
+    number = written.number
+    if number is not None:
+        cells.append(cell(number))
+    truth = written.truth
+    if truth is not None:
+        cells += [TRUE, "True", "true"] if truth else [FALSE, "False", "false"]
+    return tuple(dict.fromkeys(cells))
+
+
+def _status(text: str) -> str:
+    status = text.lower()
+    if status not in _STATUSES:
+        raise UnreadableValue(f"There is no status {text!r}.", f"A status is {', '.join(_STATUSES)}.")
+    return status
+
+
+def _length(text: str) -> float | None:
+    found = _LENGTH.match(text)
+    if found is None:
+        return None
+    seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _LENGTH_PART.findall(found["parts"]))
+    return -seconds if found["sign"] == "-" else seconds
+
+
+def _precision(found: re.Match[str]) -> float:
+    if found["part"]:
+        return max(10.0 ** -(len(found["part"]) - 1), 0.001)
+    return 1.0 if found["second"] else 60.0 if found["minute"] else 3600.0 if found["hour"] else 86400.0
+
+
+def _plain_pattern(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+_STATUSES = tuple(status.value for status in Status)

@@ -1,0 +1,251 @@
+"""The index of sealed runs: a cache in SQLite that lists, searches and sorts a hundred thousand of them at once.
+
+It holds nothing that refs and commits do not say, so whatever is wrong with its file (damaged, of another version,
+locked, read-only) ends in a new file or in an index in memory, never in an error.
+
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeVar
+
+from gitexp.domain.matching import (
+    And,
+    Equal,
+    Field,
+    FieldKind,
+    Not,
+    Order,
+    Present,
+    Query,
+    SortKey,
+    fields,
+    storable,
+)
+from gitexp.domain.summary import BrokenRun, RunSummary
+from gitexp.domain.values import Number
+from gitexp.store.index_document import StoredSummary
+from gitexp.store.index_file import RunSource, is_damage, locate, open_file, open_memory, refresh, remove_file
+from gitexp.store.index_sql import Statement
+
+__all__ = ["RunIndex", "RunSource"]
+
+Deleted = Literal["no", "yes", "only"]
+Answer = TypeVar("Answer")
+
+
+class RunIndex:
+    """Answers about all sealed runs, as they were at the last `refresh`; the first question refreshes.
+
+    Args:
+        path: the SQLite file; it is created when its folder exists.
+        source: what the index is derived from.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], source: RunSource) -> None:
+        self._path = os.fspath(path)
+        self._source = source
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._is_file = True
+        self._was_remade = False
+
+    def refresh(self) -> None:
+        """Take in what changed since the last time. Where nothing did, nothing but the source's fingerprint is read."""
+        self._ask(lambda _: None, look_again=True)
+
+    def rebuild(self) -> None:
+        """Forget everything and read all runs again."""
+        with self._lock:
+            self.close()
+            remove_file(self._path)
+            self.refresh()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+
+    def search(
+        self,
+        query: Query | None = None,
+        *,
+        sort: Iterable[SortKey] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        experiment: Sequence[str] | None = None,
+        deleted: Deleted = "no",
+    ) -> list[RunSummary]:
+        """The runs that match, in order: by `sort`, then newest first, then by id; what is missing or NaN last.
+
+        Args:
+            experiment: only runs of experiments with one of these names.
+            deleted: whether runs marked as removed are left out, included, or the only ones.
+        """
+        sort = tuple(sort)
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> list[RunSummary]:
+            statement = _statement(db)
+            where = statement.condition(scope)
+            order = statement.order(sort)
+            count = statement.value(-1 if limit is None else limit)
+            skipped = statement.value(offset)
+            sql = f"SELECT run FROM runs WHERE {where} ORDER BY {order} LIMIT {count} OFFSET {skipped}"
+            return _summaries(db, [run for (run,) in statement.execute(db, sql)])
+
+        return self._ask(ask)
+
+    def count(
+        self, query: Query | None = None, *, experiment: Sequence[str] | None = None, deleted: Deleted = "no"
+    ) -> int:
+        """How many runs match."""
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> int:
+            statement = _statement(db)
+            return int(
+                statement.execute(db, f"SELECT count(*) FROM runs WHERE {statement.condition(scope)}").fetchone()[0]
+            )
+
+        return self._ask(ask)
+
+    def latest(self, back: int = 0, *, experiment: Sequence[str] | None = None) -> RunSummary | None:
+        """The newest run, or the one that is `back` runs older."""
+        return next(iter(self.search(limit=1, offset=back, experiment=experiment)), None)
+
+    def best(
+        self, metric: str, maximize: bool = False, *, experiment: Sequence[str] | None = None
+    ) -> RunSummary | None:
+        """The run with the lowest (or highest) last value of a metric; None where no run has a number there."""
+        field = Field("metric", metric)
+        found = self.search(_is_number(field), sort=(SortKey(field, maximize),), limit=1, experiment=experiment)
+        return next(iter(found), None)
+
+    def best_values(
+        self, metrics: Iterable[str], *, experiment: Sequence[str] | None = None
+    ) -> dict[str, tuple[Number, Number]]:
+        """The lowest and the highest last value of each of these metrics; those that no run has are left out."""
+        names = list(metrics)
+        scope = _scope(None, experiment, "no")
+
+        def ask(db: sqlite3.Connection) -> dict[str, tuple[Number, Number]]:
+            found = {}
+            for name in names:
+                statement = _statement(db)
+                column = statement.number_or_text(Field("metric", name))
+                sql = f"SELECT min({column}), max({column}) FROM runs WHERE {statement.condition(scope)}"
+                low, high = statement.execute(db, sql).fetchone()
+                if low is not None:
+                    found[name] = (low, high)
+            return found
+
+        return self._ask(ask)
+
+    def by_id_prefix(self, prefix: str) -> list[RunSummary]:
+        """The runs whose id begins so, removed ones too, newest first."""
+        return self.search(_begins("id", prefix), deleted="yes")
+
+    def by_name(self, name: str, *, experiment: Sequence[str] | None = None) -> list[RunSummary]:
+        """The runs with exactly this name, newest first."""
+        return self.search(Equal(Field("run", "name"), (storable(name),)), experiment=experiment)
+
+    def by_commit_prefix(self, prefix: str) -> list[RunSummary]:
+        """The runs whose own commit begins so, removed ones too; else the runs whose code's commit does."""
+
+        def ask(db: sqlite3.Connection) -> list[RunSummary]:
+            low = storable(prefix.lower())
+            found = db.execute("SELECT run FROM tips WHERE tip >= ? AND tip < ?", (low, low + "g"))
+            return _summaries(db, [run for (run,) in found])
+
+        return self._ask(ask) or self.search(_begins("commit", prefix.lower()))
+
+    def names(self, limit: int = 2_000) -> list[str]:
+        """The names of the newest runs, for suggestions."""
+        sql = 'SELECT "name" FROM runs WHERE "deleted" IS NULL ORDER BY "start" DESC LIMIT ?'
+        return self._ask(lambda db: list(dict.fromkeys(name for (name,) in db.execute(sql, (limit,)))))
+
+    def experiments(self) -> dict[str, int]:
+        """How many runs each experiment has, by its name."""
+        sql = 'SELECT "experiment", count(*) FROM runs WHERE "deleted" IS NULL GROUP BY 1 ORDER BY 1'
+        return self._ask(lambda db: dict(db.execute(sql).fetchall()))
+
+    def keys(self, kind: FieldKind) -> list[str]:
+        """The keys of all params, metrics or tags that the index has met, sorted."""
+        sql = "SELECT key FROM keys WHERE kind = ? ORDER BY key"
+        return self._ask(lambda db: [key for (key,) in db.execute(sql, (kind,))])
+
+    def unknown_fields(self, query: Query) -> list[Field]:
+        """The fields of a query that no run has: most likely misspelt."""
+
+        def ask(db: sqlite3.Connection) -> list[Field]:
+            return [field for field in dict.fromkeys(fields(query)) if locate(db, field) is None]
+
+        return self._ask(ask)
+
+    def broken(self) -> list[BrokenRun]:
+        """The refs whose commits could not be read as runs."""
+        sql = "SELECT ref, tip, reason FROM broken ORDER BY ref"
+        return self._ask(
+            lambda db: [BrokenRun(ref=ref, commit=tip, reason=reason) for ref, tip, reason in db.execute(sql)]
+        )
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer], *, look_again: bool = False) -> Answer:
+        """The answer from the file; else from a new file, where this one is damaged; else from memory."""
+        with self._lock:
+            while True:
+                try:
+                    is_new = self._db is None
+                    db = self._db = self._db or (open_file if self._is_file else open_memory)(self._path)
+                    if is_new or look_again:
+                        refresh(db, self._source)
+                    return question(db)
+                except sqlite3.DatabaseError as error:
+                    if not self._is_file:
+                        raise
+                    self.close()
+                    self._is_file = not self._was_remade and is_damage(error) and remove_file(self._path)
+                    self._was_remade = True
+
+
+def _statement(db: sqlite3.Connection) -> Statement:
+    return Statement(lambda field: locate(db, field))
+
+
+def _scope(query: Query | None, experiment: Sequence[str] | None, deleted: Deleted) -> Query:
+    items: list[Query] = []
+    if deleted != "yes":
+        mark = Present(Field("run", "deleted"))
+        items.append(mark if deleted == "only" else Not(mark))
+    if experiment is not None:
+        items.append(Equal(Field("run", "experiment"), tuple(map(storable, experiment))))
+    if query is not None:
+        items.append(query)
+    return And(tuple(items))
+
+
+def _is_number(field: Field) -> Query:
+    return Order(field, "<=", math.inf)
+
+
+def _begins(attribute: str, prefix: str) -> Query:
+    field = Field("run", attribute)
+    return And((Order(field, ">=", storable(prefix)), Order(field, "<", storable(prefix) + _BEYOND)))
+
+
+def _summaries(db: sqlite3.Connection, runs: list[int]) -> list[RunSummary]:
+    documents: dict[int, str] = {}
+    for start in range(0, len(runs), _AT_ONCE):
+        wanted = ", ".join(map(str, runs[start : start + _AT_ONCE]))
+        documents.update(db.execute(f"SELECT run, document FROM docs WHERE run IN ({wanted})"))
+    return [StoredSummary(documents[run]) for run in runs]
+
+
+_AT_ONCE = 1_000
+_BEYOND = "\U0010ffff"
