@@ -1,3 +1,88 @@
-"""Experiment tracking in git itself."""
+"""Experiment tracking in git itself.
+
+    import gitexp
+
+    with gitexp.start_run(name="baseline", params={"lr": 0.1}):
+        gitexp.log_metric("loss", 0.25, step=0)
+    print(gitexp.search_runs(where="metrics.loss < 0.3"))
+
+Names are loaded when they are first used, so that importing gitexp costs a training nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitexp.errors import GitexpError
+    from gitexp.repo import Repository
+    from gitexp.tracking import (
+        ActiveRun,
+        GitexpWarning,
+        active_run,
+        end_run,
+        get_run,
+        log_artifact,
+        log_artifacts,
+        log_dict,
+        log_figure,
+        log_image,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        log_table,
+        log_text,
+        search_runs,
+        set_experiment,
+        set_note,
+        set_tag,
+        set_tags,
+        start_run,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ActiveRun",
+    "GitexpError",
+    "GitexpWarning",
+    "Repository",
+    "__version__",
+    "active_run",
+    "end_run",
+    "get_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_table",
+    "log_text",
+    "search_runs",
+    "set_experiment",
+    "set_note",
+    "set_tag",
+    "set_tags",
+    "start_run",
+]
+
+_ELSEWHERE = {"GitexpError": "errors", "Repository": "repo"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'gitexp' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"gitexp.{_ELSEWHERE.get(name, 'tracking')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,311 @@
+"""Recording one live run: what `start_run` and `gitexp run` share.
+
+A `Recorder` owns a run from its first event to its seal, or joins one that another process owns. Nothing here may end a
+training: trouble is told once and goes into the record, unless the run is strict.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitexp.domain.environment import Environment
+from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, readable_name, run_id
+from gitexp.domain.keys import parse_artifact_path, parse_key
+from gitexp.domain.masking import mask_command
+from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
+from gitexp.domain.run import CodeState, RunRecord, Status, run_to_dict
+from gitexp.domain.values import Number, Value, flatten, parse_tag_value
+from gitexp.errors import GitexpError, StorageFailed, UsageError
+from gitexp.repo import Repository
+from gitexp.store.git.snapshot import Snapshot, SnapshotRules, take
+from gitexp.store.journal import JournalWriter
+from gitexp.store.live import LiveFolder
+
+JOIN = "GITEXP_RUN"
+"""The variable through which a launched process finds the live run it belongs to: the run's folder."""
+
+MOST_WARNINGS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a caller says of a run before it starts.
+
+    `command` and `entry_point` are as run, `directory` where (absolute). None means: as the repository's settings say.
+    """
+
+    name: str | None = None
+    experiment: str | None = None
+    command: Sequence[str] = ()
+    directory: str | None = None
+    entry_point: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, object] = field(default_factory=dict)
+    note: str | None = None
+    parent: RunId | None = None
+    strict: bool | None = None
+
+
+class Recorder:
+    """Writes one live run; safe to use from several threads and after a fork."""
+
+    def __init__(self, repository: Repository, identity: RunId, folder: str, *, owner: LiveFolder | None, strict: bool):
+        self.repository = repository
+        self.run_id = identity
+        self.folder = folder
+        self.strict = strict
+        self.name = ""
+        self.experiment = ""
+        self._owner = owner
+        self._owner_pid = os.getpid()
+        self._monotonic = time.monotonic()
+        self._told: set[str] = set()
+        self._on_trouble: Callable[[str], None] = _tell_nobody
+        self._journal = JournalWriter(folder, on_trouble=self.warn)
+        self.point = self._journal.point
+        self._ended = False
+
+    @classmethod
+    def begin(cls, repository: Repository, request: RunRequest, *, on_trouble: Callable[[str], None]) -> Recorder:
+        """Start a run: capture the code, make and lock its folder, write the first event.
+
+        Args:
+            on_trouble: told each distinct problem once; recording goes on.
+
+        Raises:
+            InvalidName: a name, param or tag that cannot be recorded.
+            StorageFailed: nothing can be written anywhere.
+        """
+        experiment = parse_name(request.experiment or repository.config.experiment, what="experiment name")
+        identity = run_id(os.urandom(8))
+        name = readable_name(identity) if request.name is None else parse_name(request.name)
+        params = flatten(request.params)
+        tags = {parse_key(key, what="tag"): parse_tag_value(value) for key, value in request.tags.items()}
+        owner = repository.live.create(identity)
+        strict = repository.config.strict if request.strict is None else request.strict
+        recorder = cls(repository, identity, owner.folder, owner=owner, strict=strict)
+        recorder._on_trouble = on_trouble
+        recorder.name, recorder.experiment = name, experiment
+        snapshot = recorder._guard(recorder._capture_code)
+        record = RunRecord(
+            id=identity,
+            name=name,
+            experiment=experiment,
+            status=Status.RUNNING,
+            start=time.time(),
+            author=repository.author,
+            host=socket.gethostname(),
+            command=tuple(mask_command(request.command)),
+            directory=_relative(request.directory, repository.git.work_tree),
+            entry_point=request.entry_point,
+            code=snapshot and _code_state(snapshot),
+            parent=request.parent,
+            note=request.note,
+        )
+        recorder._journal.event(
+            "start",
+            record=run_to_dict(record),
+            code_tree=snapshot and snapshot.tree,
+            code_pointers=list(snapshot.pointers) if snapshot else [],
+            consumed=[],
+        )
+        if snapshot and snapshot.skipped:
+            recorder._warn_of_skipped(snapshot)
+        if params:
+            recorder._journal.event("params", values=params)
+        if tags:
+            recorder._journal.event("tags", values=tags)
+        return recorder
+
+    @classmethod
+    def join(cls, repository: Repository, folder: str, *, on_trouble: Callable[[str], None]) -> Recorder:
+        """Take part in a run that another process owns and will seal."""
+        identity = parse_run_id(os.path.basename(folder))
+        recorder = cls(repository, identity, folder, owner=None, strict=repository.config.strict)
+        recorder._on_trouble = on_trouble
+        record = repository.live.summary(identity).record
+        recorder.name, recorder.experiment = record.name, record.experiment
+        return recorder
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process is the one that seals the run."""
+        return self._owner is not None and self._owner_pid == os.getpid()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def lock_fd(self) -> int:
+        """The descriptor that holds the run's lock; a child that inherits it keeps the run alive."""
+        if self._owner is None:
+            raise UsageError("A joined run has no lock of its own.")
+        return self._owner.lock_fd
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record params, nested or flat. One that was logged with another value takes the new one, with a warning."""
+        values = self._guard(flatten, params)
+        if values:
+            self._journal.event("params", values=values)
+
+    def log_number(self, key: str, value: Number, step: int, moment: float) -> None:
+        """Record one point whose key and value are known to be good."""
+        self.point(key, step, moment, value)
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        parsed = self._guard(_parse_tags, tags)
+        if parsed:
+            self._journal.event("tags", values=parsed)
+
+    def set_environment(self, environment: Environment) -> None:
+        self._journal.event("environment", python=dict(environment.python), requirements=list(environment.requirements))
+
+    def set_note(self, text: str) -> None:
+        self._journal.event("note", text=text)
+
+    def rename(self, name: str) -> None:
+        self.name = parse_name(name)
+        self._journal.event("name", text=self.name)
+
+    def move(self, experiment: str) -> None:
+        self.experiment = parse_name(experiment, what="experiment name")
+        self._journal.event("experiment", text=self.experiment)
+
+    def add_file(self, source: str, path: str) -> None:
+        """Keep the file at `source` as the artifact `path`."""
+        path = parse_artifact_path(path)
+        with open(source, "rb", buffering=0) as file:
+            data = file.read(SMALL + 1) if os.fstat(file.fileno()).st_size <= SMALL else None
+        if data is not None and len(data) <= SMALL:
+            self.add_bytes(data, path)
+            return
+        pointer = self.repository.content.add_file(source)
+        self._journal.event("artifact", path=path, sha256=pointer.sha256, size=pointer.size_bytes)
+
+    def add_bytes(self, data: bytes, path: str) -> None:
+        """Keep `data` as the artifact `path`."""
+        path = parse_artifact_path(path)
+        is_pointer = len(data) < LONGEST_POINTER and parse_pointer(data) is not None
+        if len(data) <= SMALL and not is_pointer:
+            self._journal.file(path, data)
+            return
+        pointer = self.repository.content.add_bytes(data)
+        self._journal.event("artifact", path=path, sha256=pointer.sha256, size=pointer.size_bytes)
+
+    def warn(self, message: str) -> None:
+        """Tell `message` once and put it into the record."""
+        if message in self._told or len(self._told) >= MOST_WARNINGS:
+            return
+        self._told.add(message)
+        with suppress(Exception):
+            self._journal.event("warning", text=message)
+        self._on_trouble(message)
+
+    def trouble(self, error: Exception) -> None:
+        """What to do with an error of recording: raise it where the run is strict, else warn."""
+        if self.strict:
+            raise error
+        self.warn(_explain(error))
+
+    def end(self, status: Status, *, exit_code: int | None = None, signal: str | None = None) -> str | None:
+        """Close the run; the owner seals it. Gives the commit, or None where there is none (yet)."""
+        if self._ended:
+            return None
+        self._ended = True
+        if not self.owned:
+            self._journal.close()
+            return None
+        try:
+            self._journal.event(
+                "end",
+                status=status.value,
+                time=time.time(),
+                duration_s=time.monotonic() - self._monotonic,
+                exit_code=exit_code,
+                signal=signal,
+            )
+            self._journal.close()
+            return self.repository.seal(self.run_id)
+        except Exception as error:
+            if self.strict:
+                raise
+            self._on_trouble(
+                f"{_explain(error)} The run '{self.name}' is kept in '{self.folder}'; the next gitexp command seals it."
+            )
+            return None
+        finally:
+            if self._owner is not None:
+                self._owner.release()
+
+    def _guard(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return act(*arguments)
+        except (GitexpError, OSError) as error:
+            self.trouble(error)
+            return None
+
+    def _capture_code(self) -> Snapshot | None:
+        repository = self.repository
+        if repository.git.work_tree is None:
+            return None
+        config = repository.config
+        rules = SnapshotRules(
+            max_file=config.snapshot_max_file_bytes,
+            max_total=config.snapshot_max_total_bytes,
+            secrets=config.snapshot_secrets,
+        )
+        snapshot = take(repository.git, repository.objects, repository.content, rules)
+        if snapshot.new_objects:
+            repository.objects.write(snapshot.new_objects)
+        if snapshot.head.commit:
+            repository.refs.create(live_ref(self.run_id), snapshot.head.commit)
+        return snapshot
+
+    def _warn_of_skipped(self, snapshot: Snapshot) -> None:
+        large = [file for file in snapshot.skipped if file.reason == "too large in total"]
+        if large:
+            largest = max(large, key=lambda file: file.size_bytes)
+            self.warn(
+                f"{len(large)} untracked files are recorded by path and size only: together they pass "
+                f"snapshot.max_total. The largest is '{largest.path}' ({largest.size_bytes / 2**20:,.0f} MiB); "
+                "add it to .gitignore or .gitexpignore."
+            )
+
+
+def _code_state(snapshot: Snapshot) -> CodeState:
+    return CodeState(
+        commit=snapshot.head.commit, branch=snapshot.head.branch, dirty=snapshot.dirty, skipped=snapshot.skipped
+    )
+
+
+def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
+
+
+def _relative(directory: str | None, root: str | None) -> str | None:
+    if directory is None or root is None:
+        return None
+    path = os.path.relpath(os.path.realpath(directory), os.path.realpath(root))
+    return None if path.startswith("..") else path.replace(os.sep, "/")
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, GitexpError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: '{error.filename}'." if error.filename else f"{error.strerror or error}."
+    return f"{type(error).__name__}: {error}."
+
+
+def _tell_nobody(_message: str) -> None:
+    """Until the caller says who is to hear of trouble."""
+
+
+__all__ = ["JOIN", "Recorder", "RunRequest", "StorageFailed", "Value"]

@@ -1,0 +1,388 @@
+"""One repository: its runs, how they are found, changed and recovered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gitexp.domain.config import Config, parse_config
+from gitexp.domain.identity import RUNS, RunId, parse_name, run_ref
+from gitexp.domain.keys import parse_key
+from gitexp.domain.run import Run, Status
+from gitexp.domain.summary import BrokenRun, RunSummary
+from gitexp.domain.values import parse_tag_value
+from gitexp.errors import Ambiguous, GitexpError, NotFound, UsageError
+from gitexp.reading import LiveSource, RunSource, RunView, SealedSource
+from gitexp.store.content import ContentStore
+from gitexp.store.experiments import ExperimentStore
+from gitexp.store.git.database import ObjectDatabase
+from gitexp.store.git.refs import RefStore
+from gitexp.store.git.repository import GitRepository, discover
+from gitexp.store.live import LiveRuns
+from gitexp.store.runs import GitRunStore, Signature
+from gitexp.store.sealing import forget, seal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gitexp.store.index import RunIndex
+
+SETTINGS = os.path.join(".gitexp", "config.yaml")
+CANDIDATES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredRun:
+    """A run whose process died, found and sealed. `commit` is None where sealing failed; `problem` then says why."""
+
+    run_id: RunId
+    name: str
+    status: Status
+    commit: str | None
+    problem: str = ""
+
+
+class Runs(list[RunSummary]):
+    """Runs found by a search; `total` counts those that match, however many were asked for."""
+
+    def __init__(self, runs: Iterable[RunSummary], total: int) -> None:
+        super().__init__(runs)
+        self.total = total
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a run: `id`, `name`, ... and a column for each `params.*`, `metrics.*` and `tags.*`.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd  # an extra
+        except ImportError as error:
+            raise UsageError("pandas is not installed.", hint="pip install 'gitexp[pandas]'") from error
+        columns: dict[str, list[Any]] = {
+            "id": [run.record.id for run in self],
+            "name": [run.record.name for run in self],
+            "experiment": [run.record.experiment for run in self],
+            "status": [run.record.status.value for run in self],
+            "start": pd.to_datetime([run.record.start for run in self], unit="s", utc=True),
+            "duration": [run.record.duration_s for run in self],
+            "commit": [run.commit for run in self],
+        }
+        for family in ("params", "metrics", "tags"):
+            values = [getattr(run, family) for run in self]
+            for key in sorted({key for mapping in values for key in mapping}):
+                columns[f"{family}.{key}"] = [mapping.get(key) for mapping in values]
+        return pd.DataFrame(columns)
+
+
+class Repository:
+    """The runs of one git repository.
+
+    Attributes:
+        git: where git keeps things.
+        recovered: what opening found unfinished, and sealed.
+    """
+
+    def __init__(self, git: GitRepository, environ: Mapping[str, str]) -> None:
+        self.git = git
+        self.recovered: list[RecoveredRun] = []
+        self._environ = environ
+
+    @classmethod
+    def open(cls, start: str | os.PathLike[str] = ".", *, environ: Mapping[str, str] = os.environ) -> Repository:
+        """The repository that `start` lies in; runs whose process died are sealed on the way.
+
+        Raises:
+            NotARepository: there is none, or one gitexp cannot use.
+        """
+        repository = cls(discover(start, environ), environ)
+        repository.recovered = repository.recover()
+        return repository
+
+    @cached_property
+    def objects(self) -> ObjectDatabase:
+        return ObjectDatabase(self.git.object_dir, self.git.alternates)
+
+    @cached_property
+    def refs(self) -> RefStore:
+        return RefStore(self.git.git_dir, self.git.common_dir)
+
+    @cached_property
+    def content(self) -> ContentStore:
+        return ContentStore(os.path.join(self.git.gitexp_dir, "objects"))
+
+    @cached_property
+    def live(self) -> LiveRuns:
+        return LiveRuns(self._writable_dir())
+
+    @cached_property
+    def runs(self) -> GitRunStore:
+        return GitRunStore(self.objects, self.refs)
+
+    @cached_property
+    def experiments(self) -> ExperimentStore:
+        return ExperimentStore(self.objects, self.refs)
+
+    @cached_property
+    def index(self) -> RunIndex:
+        from gitexp.store.index import RunIndex  # recording does without SQLite
+
+        return RunIndex(os.path.join(self.git.gitexp_dir, "index.sqlite"), self)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings of `.gitexp/config.yaml`. Raises UsageError for one that makes no sense."""
+        if self.git.work_tree is None:
+            return Config()
+        try:
+            with open(os.path.join(self.git.work_tree, SETTINGS), encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            return Config()
+        if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+            return Config()
+        from gitexp.store.yamlfile import load_yaml  # most repositories set nothing
+
+        return parse_config(load_yaml(text, what=SETTINGS), file=SETTINGS)
+
+    @cached_property
+    def author(self) -> str:
+        """Who works here, as "Name <email>"."""
+        name, email = self.git.identity()
+        return f"{name} <{email}>"
+
+    # What the index reads.
+
+    def fingerprint(self) -> tuple[Any, ...] | None:
+        return self.refs.fingerprint(RUNS)
+
+    def tips(self) -> dict[str, str]:
+        return self.runs.tips()
+
+    def load(self, tips: Sequence[tuple[str, str]]) -> Iterator[RunSummary | BrokenRun]:
+        return self.runs.load(tips)
+
+    # Finding.
+
+    def search(
+        self,
+        where: str = "",
+        *,
+        sort: str = "",
+        limit: int | None = None,
+        offset: int = 0,
+        experiments: Sequence[str] = (),
+        deleted: str = "no",
+    ) -> Runs:
+        """Runs that match, live ones included; newest first unless `sort` says otherwise.
+
+        Args:
+            where: a search expression, like "metrics.rmse < 6.5 and params.lr = 0.1".
+            sort: keys like "metrics.rmse" or "-metrics.auc, run.start"; a leading minus means descending.
+            experiments: names; none means all.
+            deleted: "no", "yes" (too) or "only".
+
+        Raises:
+            QueryError: `where` or `sort` cannot be read; knows where.
+        """
+        from gitexp.domain.query import matches, parse, parse_sort, sort_summaries  # recording does without
+
+        query = parse(where, now=time.time()) if where.strip() else None
+        keys = parse_sort(sort) if sort.strip() else ()
+        self.index.refresh()
+        selection: dict[str, Any] = {"experiments": tuple(experiments) or None, "deleted": deleted}
+        total = self.index.count(query, **selection)
+        live = [
+            run
+            for run in self.live_summaries()
+            if (not experiments or run.record.experiment in experiments)
+            and deleted != "only"
+            and (query is None or matches(query, run))
+        ]
+        if not live:
+            return Runs(self.index.search(query, sort=keys, limit=limit, offset=offset, **selection), total)
+        wanted = None if limit is None else limit + offset
+        sealed = self.index.search(query, sort=keys, limit=wanted, offset=0, **selection)
+        known = {run.record.id for run in sealed}
+        merged = sort_summaries([*sealed, *(run for run in live if run.record.id not in known)], keys)
+        return Runs(merged[offset:wanted], total + len(live))
+
+    def resolve(self, text: str) -> RunSummary:
+        """The one run that `text` names: a name, an id or its beginning, a commit, `@`, `@~1`, `best:metrics.rmse`.
+
+        Raises:
+            NotFound: nothing answers; the hint lists near names.
+            Ambiguous: several do; the hint lists them.
+        """
+        from gitexp.domain.selector import parse_selector, suggest  # recording does without
+
+        found = self._candidates(parse_selector(text))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"{run.record.name} ({run.record.id})" for run in found[:CANDIDATES])
+            more = "" if len(found) <= CANDIDATES else f" and {len(found) - CANDIDATES} more"
+            raise Ambiguous(f"'{text}' names {len(found)} runs.", hint=f"Say which by id: {listed}{more}.")
+        near = suggest(text, self._names())
+        hint = f"Did you mean {', '.join(near)}?" if near else "'gitexp ls' lists the runs."
+        raise NotFound(f"There is no run '{text}'.", hint=hint)
+
+    def get_run(self, text: str) -> RunView:
+        """The run that `text` names, as `resolve` finds it."""
+        return self.view(self.resolve(text))
+
+    def view(self, summary: RunSummary) -> RunView:
+        """Everything of a run that a search found."""
+        source: RunSource
+        if summary.commit is None:
+            source = LiveSource(self.live.read(summary.record.id))
+        else:
+            source = SealedSource(self.runs, summary.commit)
+        return RunView(summary, source, self.objects, self.content)
+
+    def live_summaries(self) -> list[RunSummary]:
+        """The runs that are being recorded now."""
+        found = []
+        for entry in self.live.list():
+            try:
+                found.append(_live_summary(self.live.summary(entry.run_id)))
+            except (GitexpError, OSError):
+                continue
+        return found
+
+    # Changing.
+
+    def tag(self, run: RunSummary, tags: Mapping[str, object], *, remove: Iterable[str] = ()) -> str:
+        """Set and remove tags; gives the run's new commit."""
+        added = {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
+        gone = set(remove)
+
+        def edit(old: RunSummary) -> RunSummary:
+            kept = {key: value for key, value in old.tags.items() if key not in gone}
+            return replace(old, tags={**kept, **added})
+
+        return self._change(run, "tag", edit)
+
+    def note(self, run: RunSummary, text: str) -> str:
+        """Replace the run's note; an empty text removes it."""
+        return self._change(run, "note", lambda old: _with(old, note=text.strip("\n") or None))
+
+    def rename(self, run: RunSummary, name: str) -> str:
+        parsed = parse_name(name)
+        return self._change(run, "rename", lambda old: _with(old, name=parsed))
+
+    def remove(self, run: RunSummary) -> str:
+        """Mark the run as removed; `restore` takes that back until `gc` has freed it."""
+        now = time.time()
+        return self._change(run, "rm", lambda old: old if old.record.deleted else _with(old, deleted=now))
+
+    def restore(self, run: RunSummary) -> str:
+        return self._change(run, "restore", lambda old: _with(old, deleted=None))
+
+    # Sealing.
+
+    def seal(self, run_id: RunId) -> str:
+        """Seal a live run whose lock this process holds."""
+        return seal(
+            run_id,
+            live=self.live,
+            runs=self.runs,
+            experiments=self.experiments,
+            objects=self.objects,
+            refs=self.refs,
+            now=time.time(),
+        )
+
+    def recover(self) -> list[RecoveredRun]:
+        """Seal every live run whose process is gone."""
+        recovered = []
+        for entry in self.live.list():
+            if entry.held:
+                continue
+            lock = self.live.adopt(entry.run_id)
+            if lock is None:
+                continue
+            with lock:
+                found = self._recover(entry.run_id)
+            if found:
+                recovered.append(found)
+        return recovered
+
+    def _recover(self, run_id: RunId) -> RecoveredRun | None:
+        name, status = str(run_id), Status.CRASHED
+        try:
+            record = self.live.summary(run_id).record
+            name, status = record.name, Status.CRASHED if record.status is Status.RUNNING else record.status
+            return RecoveredRun(run_id=run_id, name=name, status=status, commit=self.seal(run_id))
+        except NotFound:
+            forget(run_id, live=self.live, refs=self.refs)
+            return None
+        except (GitexpError, OSError) as error:
+            return RecoveredRun(run_id=run_id, name=name, status=status, commit=None, problem=str(error))
+
+    def _change(self, run: RunSummary, event: str, edit: Callable[[RunSummary], RunSummary]) -> str:
+        if run.commit is None:
+            raise UsageError(f"The run '{run.record.name}' is still being recorded.", hint="Wait until it has ended.")
+        return self.runs.change(run.ref, edit, event, Signature(author=self.author, time=time.time()))
+
+    def _candidates(self, selector: Any) -> list[RunSummary]:
+        from gitexp.domain.selector import Best, Latest  # recording does without
+
+        if isinstance(selector, Latest):
+            return self.search(experiments=_one(selector.experiment), limit=1, offset=selector.back)
+        if isinstance(selector, Best):
+            sort = f"{'-' if selector.maximize else ''}metrics.`{selector.metric}`"
+            where = f"metrics.`{selector.metric}` is not null"
+            return self.search(where, sort=sort, experiments=_one(selector.experiment), limit=1)
+        return self._by_text(selector.text, selector.experiment)
+
+    def _by_text(self, text: str, experiment: str | None) -> list[RunSummary]:
+        self.index.refresh()
+        live = self.live_summaries()
+        ways: tuple[Callable[[], list[RunSummary]], ...] = (
+            lambda: [*self.index.by_name(text), *(run for run in live if run.record.name == text)],
+            lambda: [*self.index.by_id_prefix(text), *(run for run in live if run.record.id.startswith(text))],
+            lambda: self.index.by_commit_prefix(text),
+        )
+        for way in ways:
+            found = [run for run in way() if experiment is None or run.record.experiment == experiment]
+            present = [run for run in found if run.record.deleted is None]
+            if found:
+                return present or found
+        return []
+
+    def _names(self) -> list[str]:
+        return [*self.index.names(), *(run.record.name for run in self.live_summaries())]
+
+    def _writable_dir(self) -> str:
+        """`<git dir>/gitexp`, or a folder of the user's where the repository is read-only."""
+        folder = self.git.gitexp_dir
+        if os.access(folder, os.W_OK) or (not os.path.exists(folder) and os.access(self.git.common_dir, os.W_OK)):
+            return folder
+        state = self._environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+        digest = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:16]
+        return os.path.join(state, "gitexp", digest)
+
+
+def _live_summary(run: Run) -> RunSummary:
+    return RunSummary(
+        ref=run_ref(run.record.experiment, run.record.id),
+        commit=None,
+        record=run.record,
+        params=run.params,
+        tags=run.tags,
+        metrics=run.metrics,
+    )
+
+
+def _with(run: RunSummary, **changes: Any) -> RunSummary:
+    return replace(run, record=replace(run.record, **changes))
+
+
+def _one(experiment: str | None) -> tuple[str, ...]:
+    return (experiment,) if experiment else ()

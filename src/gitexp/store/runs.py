@@ -1,0 +1,450 @@
+"""Runs as commits: how a run becomes trees, blobs and a commit on its ref, and how it is read back.
+
+`RunStore` is the contract; `GitRunStore` keeps it in a git repository. The layout is in docs/format.md, section 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gitexp.domain import yamltext
+from gitexp.domain.environment import Environment
+from gitexp.domain.identity import RUNS, run_ref
+from gitexp.domain.keys import file_names, parse_artifact_path
+from gitexp.domain.metrics import History, dump_history, dump_metrics, load_history, load_metrics
+from gitexp.domain.pointer import LONGEST_POINTER, Pointer, parse_pointer
+from gitexp.domain.run import Content, Run, RunRecord, Status, dump_run, run_from_dict
+from gitexp.domain.summary import BrokenRun, RunSummary
+from gitexp.domain.values import flatten, nest
+from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound
+from gitexp.store.git.database import MissingObject, ObjectDatabase
+from gitexp.store.git.objects import (
+    BLOB,
+    COMMIT,
+    MODE_FILE,
+    MODE_TREE,
+    TREE,
+    Commit,
+    TreeEntry,
+    decode_commit,
+    decode_tree,
+    encode_commit,
+    encode_tree,
+    object_id,
+)
+from gitexp.store.git.refs import RefStore
+from gitexp.store.yamlfile import load_yaml
+
+ATTEMPTS = 20
+
+_POINTER_LINE = re.compile(r'^(?:"/((?:[^"\\]|\\.)*)"|/(\S+)) filter=lfs ', re.MULTILINE)
+_TRAILER = re.compile(r"^Gitexp-(Run|Event): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One commit of a run's own history. `kind` is the `Gitexp-Event` trailer; `time` seconds since 1970, UTC."""
+
+    kind: str
+    commit: str
+    author: str
+    time: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Who changes a run, and when: `author` as "Name <email>", `time` in seconds since 1970, UTC."""
+
+    author: str
+    time: float
+
+
+class RunStore(Protocol):
+    """Sealed runs. A ref is a run's place in it, a commit one state of the run; both are text.
+
+    Promises: a run is created once, whoever is first; a state is never changed; a change is based on the newest state
+    or is not made; what `create` and `change` returned can be read until `remove`.
+    """
+
+    def create(self, run: Run, signature: Signature) -> str:
+        """Store a run and give its commit; where its ref exists already, that commit, and nothing is stored."""
+        ...
+
+    def tips(self) -> dict[str, str]:
+        """The newest commit of every run, by ref."""
+        ...
+
+    def load(self, tips: Sequence[tuple[str, str]]) -> Iterator[RunSummary | BrokenRun]:
+        """What listing needs of each (ref, commit)."""
+        ...
+
+    def history(self, commit: str, key: str) -> History:
+        """Every point of one metric. Raises NotFound."""
+        ...
+
+    def artifacts(self, commit: str) -> dict[str, Content]:
+        """Each artifact by its path: small ones as bytes, others as pointers."""
+        ...
+
+    def pointers(self, commit: str) -> Iterator[tuple[str, Pointer]]:
+        """Every pointer in the run's tree, artifacts and code, by its path."""
+        ...
+
+    def environment(self, commit: str) -> Environment | None: ...
+
+    def output(self, commit: str) -> bytes | None: ...
+
+    def code_tree(self, commit: str) -> str | None:
+        """The id of the tree under `code/`, if code was captured."""
+        ...
+
+    def events(self, commit: str) -> list[RunEvent]:
+        """The run's own history, newest first, down to its seal."""
+        ...
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        """The parents of the run's seal: the commit its code was based on, and the runs it consumed."""
+        ...
+
+    def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
+        """Put a run's record and tags in a new state, and give its commit. The same state again changes nothing.
+
+        Raises:
+            NotFound: no such run.
+            Conflict: others kept changing it.
+        """
+        ...
+
+    def remove(self, ref: str, commit: str) -> bool:
+        """Forget a run for good, if its newest state is still `commit`."""
+        ...
+
+
+class GitRunStore:
+    """Keeps the promises of `RunStore` with refs and packs of a git repository."""
+
+    def __init__(self, objects: ObjectDatabase, refs: RefStore) -> None:
+        self._objects = objects
+        self._refs = refs
+
+    def create(self, run: Run, signature: Signature) -> str:
+        ref = run_ref(run.record.experiment, run.record.id)
+        found = self._refs.read(ref)
+        if found is not None:
+            return found
+        made = _Objects()
+        tree = _write_tree(made, _encode_run(run), {"code": run.code_tree} if run.code_tree else {})
+        code = run.record.code
+        parents = [code.commit] if code and code.commit else []
+        commit = made.add(COMMIT, _commit(tree, [*parents, *run.consumed], run.record, "seal", signature))
+        for _ in range(ATTEMPTS):
+            self._write(made)
+            if not self._refs.create(ref, commit.hex()):
+                found = self._refs.read(ref)
+                if found is None:
+                    continue
+                if found != commit.hex():
+                    return found
+            if self._reads_back(made):
+                self._objects.consolidate()
+                return commit.hex()
+        raise Conflict(
+            f"The objects of run '{run.record.name}' keep disappearing.", hint="Is 'git gc --prune=now' looping?"
+        )
+
+    def tips(self) -> dict[str, str]:
+        return self._refs.list(RUNS)
+
+    def load(self, tips: Sequence[tuple[str, str]]) -> Iterator[RunSummary | BrokenRun]:
+        for ref, commit in tips:
+            try:
+                yield self._summary(ref, commit)
+            except GitexpError as error:
+                yield BrokenRun(ref=ref, commit=commit, reason=str(error))
+
+    def history(self, commit: str, key: str) -> History:
+        root = self._root(commit)
+        name = file_names(load_metrics(self._file(root, "metrics.json"))).get(key)
+        if name is None:
+            raise NotFound(f"The run has no metric '{key}'.")
+        return load_history(self._file(root, f"history/{name}.csv").decode())
+
+    def artifacts(self, commit: str) -> dict[str, Content]:
+        entry = self._root(commit).get(b"artifacts")
+        found: dict[str, Content] = {}
+        if entry:
+            for path, blob in self._walk(entry.oid, ""):
+                data = self._objects.read(blob)[1]
+                found[parse_artifact_path(path)] = (
+                    (parse_pointer(data) or data) if len(data) < LONGEST_POINTER else data
+                )
+        return found
+
+    def pointers(self, commit: str) -> Iterator[tuple[str, Pointer]]:
+        root = self._root(commit)
+        paths = _pointer_paths(self._blob(root, b".gitattributes").decode(errors="surrogateescape"))
+        return self._pointers_at(root, paths)
+
+    def pointers_in_code(self, tree: str, paths: Sequence[str]) -> Iterator[tuple[str, Pointer]]:
+        """The pointers at `paths` of a tree of code (a hex id) that no run's commit holds yet."""
+        return self._pointers_at(self._entries(bytes.fromhex(tree)), paths)
+
+    def environment(self, commit: str) -> Environment | None:
+        root = self._root(commit)
+        if b"environment" not in root:
+            return None
+        inside = self._entries(root[b"environment"].oid)
+        requirements = self._blob(inside, b"requirements.txt").decode()
+        return Environment(
+            python=_load(self._blob(inside, b"python.yaml"), "python.yaml"),
+            requirements=tuple(requirements.splitlines()),
+        )
+
+    def output(self, commit: str) -> bytes | None:
+        root = self._root(commit)
+        return self._blob(root, b"output.log") if b"output.log" in root else None
+
+    def code_tree(self, commit: str) -> str | None:
+        entry = self._root(commit).get(b"code")
+        return entry.oid.hex() if entry else None
+
+    def events(self, commit: str) -> list[RunEvent]:
+        return [_event(oid, found) for oid, found in self._own_history(commit)]
+
+    def parents(self, commit: str) -> tuple[str, ...]:
+        *_, (_, seal) = self._own_history(commit)
+        return seal.parents
+
+    def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
+        for _ in range(ATTEMPTS):
+            tip = self._refs.read(ref)
+            if tip is None:
+                raise NotFound(f"There is no run at '{ref}'.")
+            old = self._summary(ref, tip)
+            new = edit(old)
+            if (new.record, new.tags) == (old.record, old.tags):
+                return tip
+            made = _Objects()
+            entries = self._root(tip)
+            for name, text in (("run.yaml", dump_run(new.record)), ("tags.yaml", _dump_tags(new.tags))):
+                entries[name.encode()] = TreeEntry(name.encode(), MODE_FILE, made.add(BLOB, text.encode()))
+            tree = made.add(TREE, encode_tree(entries.values()))
+            commit = made.add(COMMIT, _commit(tree, [tip], new.record, event, signature))
+            self._write(made)
+            if self._refs.update(ref, tip, commit.hex()) and self._reads_back(made):
+                self._objects.consolidate()
+                return commit.hex()
+        raise Conflict(f"The run at '{ref}' was changed by others {ATTEMPTS} times in a row.", hint="Try again.")
+
+    def remove(self, ref: str, commit: str) -> bool:
+        return self._refs.delete(ref, commit)
+
+    def _summary(self, ref: str, commit: str) -> RunSummary:
+        root = self._root(commit)
+        record = run_from_dict(_load(self._blob(root, b"run.yaml"), "run.yaml"))
+        if not ref.endswith(record.id):
+            raise CorruptData(f"run.yaml: 'id': {record.id!r} is not the id in the ref '{ref}'.")
+        tags = _load(self._blob(root, b"tags.yaml"), "tags.yaml")
+        return RunSummary(
+            ref=ref,
+            commit=commit,
+            record=record,
+            params=flatten(_load(self._blob(root, b"params.yaml"), "params.yaml")),
+            tags={key: value if isinstance(value, str) else str(value) for key, value in tags.items()},
+            metrics=load_metrics(self._blob(root, b"metrics.json")),
+        )
+
+    def _root(self, commit: str) -> dict[bytes, TreeEntry]:
+        kind, data = self._objects.read(bytes.fromhex(commit))
+        if kind != COMMIT:
+            raise CorruptData(f"'{commit}' is a {kind}, not a run's commit.")
+        return self._entries(bytes.fromhex(decode_commit(data).tree))
+
+    def _entries(self, tree: bytes) -> dict[bytes, TreeEntry]:
+        kind, data = self._objects.read(tree)
+        if kind != TREE:
+            raise CorruptData(f"'{tree.hex()}' is a {kind}, not a tree.")
+        return {entry.name: entry for entry in decode_tree(data)}
+
+    def _blob(self, entries: Mapping[bytes, TreeEntry], name: bytes) -> bytes:
+        entry = entries.get(name)
+        if entry is None:
+            raise CorruptData(f"The run has no '{name.decode()}'.")
+        kind, data = self._objects.read(entry.oid)
+        if kind != BLOB:
+            raise CorruptData(f"'{name.decode()}' is a {kind}, not a file.")
+        return data
+
+    def _file(self, root: Mapping[bytes, TreeEntry], path: str) -> bytes:
+        *folders, name = path.encode("utf-8", "surrogateescape").split(b"/")
+        entries = root
+        for folder in folders:
+            if folder not in entries:
+                raise CorruptData(f"The run has no '{path}'.")
+            entries = self._entries(entries[folder].oid)
+        return self._blob(entries, name)
+
+    def _pointers_at(self, root: Mapping[bytes, TreeEntry], paths: Iterable[str]) -> Iterator[tuple[str, Pointer]]:
+        for path in paths:
+            pointer = parse_pointer(self._file(root, path))
+            if pointer:
+                yield path, pointer
+
+    def _walk(self, tree: bytes, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for name, entry in self._entries(tree).items():
+            path = prefix + name.decode(errors="surrogateescape")
+            if entry.mode == MODE_TREE:
+                yield from self._walk(entry.oid, path + "/")
+            else:
+                yield path, entry.oid
+
+    def _own_history(self, commit: str) -> Iterator[tuple[str, Commit]]:
+        while True:
+            found = decode_commit(self._objects.read(bytes.fromhex(commit))[1])
+            yield commit, found
+            if _trailers(found).get("Event") == "seal" or not found.parents:
+                return
+            commit = found.parents[0]
+
+    def _write(self, made: _Objects) -> None:
+        fresh = [found for oid, found in made.items() if not self._objects.keeps(oid)]
+        if fresh:
+            self._objects.write(fresh)
+
+    def _reads_back(self, made: _Objects) -> bool:
+        try:
+            return all(self._objects.read(oid, verify=True) == found for oid, found in made.items())
+        except MissingObject:
+            return False
+
+
+class _Objects(dict[bytes, tuple[str, bytes]]):
+    """Git objects to be written, by id."""
+
+    def add(self, kind: str, data: bytes) -> bytes:
+        oid = object_id(kind, data)
+        self[oid] = (kind, data)
+        return oid
+
+
+def _encode_run(run: Run) -> dict[str, bytes]:
+    """The files of a run's tree by path, without `code/`."""
+    sizes = [item.size_bytes if isinstance(item, Pointer) else len(item) for item in run.artifacts.values()]
+    record = replace(run.record, artifact_count=len(sizes), artifact_bytes=sum(sizes))
+    files = {
+        "run.yaml": dump_run(record).encode(),
+        "tags.yaml": _dump_tags(run.tags).encode(),
+        "params.yaml": yamltext.dump(nest(run.params)).encode(),
+        "metrics.json": dump_metrics(run.metrics).encode(),
+        ".gitattributes": _attributes(run).encode("utf-8", "surrogateescape"),
+    }
+    names = file_names(run.metrics)
+    for key, history in run.histories.items():
+        files[f"history/{names[key]}.csv"] = dump_history(history).encode()
+    for path, content in run.artifacts.items():
+        files[f"artifacts/{path}"] = content.to_bytes() if isinstance(content, Pointer) else content
+    if run.environment is not None:
+        files["environment/python.yaml"] = yamltext.dump(run.environment.python).encode()
+        files["environment/requirements.txt"] = "".join(f"{line}\n" for line in run.environment.requirements).encode()
+    if run.output is not None:
+        files["output.log"] = run.output
+    return files
+
+
+def _write_tree(made: _Objects, files: Mapping[str, bytes], trees: Mapping[str, str]) -> bytes:
+    """Make the blobs and trees of `files`; `trees` are existing trees (hex ids) to put beside them."""
+    here = [TreeEntry(name.encode(), MODE_TREE, bytes.fromhex(tree)) for name, tree in trees.items()]
+    folders: dict[str, dict[str, bytes]] = {}
+    for path, data in files.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            folders.setdefault(name, {})[rest] = data
+        else:
+            here.append(TreeEntry(name.encode(), MODE_FILE, made.add(BLOB, data)))
+    here += [TreeEntry(name.encode(), MODE_TREE, _write_tree(made, inside, {})) for name, inside in folders.items()]
+    return made.add(TREE, encode_tree(here))
+
+
+def _commit(tree: bytes, parents: Sequence[str], record: RunRecord, event: str, signature: Signature) -> bytes:
+    message = f"{_subject(record, event)}\n\nGitexp-Run: {record.id}\nGitexp-Event: {event}\n"
+    return encode_commit(
+        tree=tree.hex(),
+        parents=list(dict.fromkeys(parents)),
+        author=signature.author,
+        time=int(signature.time),
+        message=message,
+    )
+
+
+def _subject(record: RunRecord, event: str) -> str:
+    if event != "seal":
+        return f"{record.name}: {event}"
+    took = "" if record.duration_s is None else f" after {record.duration_s:.1f} s"
+    if record.status is Status.FAILED and record.exit_code is not None:
+        took += f" (exit code {record.exit_code})"
+    return f"{record.name}: {record.status}{took}"
+
+
+def _event(commit: str, found: Commit) -> RunEvent:
+    subject = found.message.partition("\n")[0]
+    kind = _trailers(found).get("Event", "unknown")
+    return RunEvent(kind=kind, commit=commit, author=found.author, time=float(found.time), message=subject)
+
+
+def _trailers(commit: Commit) -> dict[str, str]:
+    return dict(_TRAILER.findall(commit.message.rstrip("\n").rpartition("\n\n")[2]))
+
+
+def _attributes(run: Run) -> str:
+    lines = ["/artifacts/** -text", "/output.log -text"]
+    pointers = [f"artifacts/{path}" for path, content in run.artifacts.items() if isinstance(content, Pointer)]
+    paths = sorted([*pointers, *(f"code/{path}" for path in run.code_pointers)])
+    lines += [f"{_attribute_pattern(path)} filter=lfs diff=lfs merge=lfs -text" for path in paths]
+    return "\n".join(lines) + "\n"
+
+
+def _attribute_pattern(path: str) -> str:
+    """A pattern of gitattributes(5) that matches just this path: globs escaped, quoted as C where it has to be."""
+    pattern = "/" + re.sub(r"([\\*?\[])", r"\\\1", path)
+    if not re.search(r'[\s"\x00-\x1f\x7f]', pattern):
+        return pattern
+    return '"' + re.sub(r'[\\"\x00-\x1f\x7f]', lambda found: _c_escape(found.group()), pattern) + '"'
+
+
+def _pointer_paths(attributes: str) -> list[str]:
+    """The paths that `_attributes` marked as pointers."""
+    paths = []
+    for quoted, plain in _POINTER_LINE.findall(attributes):
+        pattern = re.sub(r"\\([0-7]{3}|.)", lambda found: _c_unescape(found[1]), quoted) if quoted else plain
+        paths.append(re.sub(r"\\(.)", r"\1", pattern))
+    return paths
+
+
+def _c_escape(character: str) -> str:
+    return f"\\{character}" if character in '\\"' else f"\\{ord(character):03o}"
+
+
+def _c_unescape(escaped: str) -> str:
+    return chr(int(escaped, 8)) if len(escaped) == 3 else escaped
+
+
+def _dump_tags(tags: Mapping[str, str]) -> str:
+    return yamltext.dump({key: tags[key] for key in sorted(tags)})
+
+
+def _load(data: bytes, file: str) -> dict[str, Any]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise CorruptData(f"{file}: not UTF-8 at byte {error.start}.") from error
+    try:
+        return yamltext.load(text)
+    except yamltext.NotCanonical:
+        loaded = load_yaml(text, what=file)
+    if not isinstance(loaded, dict):
+        raise CorruptData(f"{file}: expected a mapping.")
+    return loaded

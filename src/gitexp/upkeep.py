@@ -1,0 +1,234 @@
+"""Looking after a repository: `fsck` finds what is damaged and says what to do, `gc` frees what was removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gitexp.domain.pointer import Pointer
+from gitexp.domain.summary import BrokenRun, RunSummary
+from gitexp.errors import CorruptData, GitexpError
+from gitexp.repo import Repository
+from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, decode_commit, decode_tree
+
+REFS = "refs/gitexp/"
+YOUNG_S = 24 * 3600.0
+"""Content younger than this stays, whether or not a run names it yet."""
+
+MOST_LOOSE_REFS = 500
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be: where, what, and what to do."""
+
+    severity: Severity
+    where: str
+    what: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcReport:
+    """What `gc` freed, or would free.
+
+    Attributes:
+        runs: those forgotten for good.
+        content: how many stored files went, and content_bytes their sizes together.
+        objects: how many git objects were handed back to git, which frees them by its own rules.
+        temporary: how many unfinished files went.
+    """
+
+    runs: tuple[RunSummary, ...]
+    content: int
+    content_bytes: int
+    objects: int
+    temporary: int
+
+
+def fsck(repository: Repository, *, full: bool = False) -> Iterator[Finding]:
+    """Check every ref, object, pointer and journal.
+
+    Args:
+        full: also read all content and compare it with its digest.
+    """
+    yield from _check_refs(repository)
+    pointers: dict[str, str] = {}
+    for ref, commit in sorted(repository.tips().items()):
+        for found in _check_run(repository, ref, commit, pointers):
+            if isinstance(found, Finding):
+                yield found
+    yield from _check_content(repository, pointers, full=full)
+    yield from _check_live(repository)
+
+
+def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = False) -> GcReport:
+    """Free what was removed longer ago than `keep_s` seconds (the setting `gc.keep` by default).
+
+    Never a live run, and nothing of the user's: git objects go back to git, whose own rules decide.
+    """
+    now = time.time()
+    limit = now - (repository.config.gc_keep_s if keep_s is None else keep_s)
+    expired = [
+        run
+        for run in repository.search(deleted="only")
+        if run.record.deleted is not None and run.record.deleted <= limit
+    ]
+    refs = {run.ref for run in expired}
+    remaining = {ref: commit for ref, commit in repository.tips().items() if ref not in refs}
+    needed = _needed_content(repository, remaining)
+    garbage = [
+        (sha256, size)
+        for sha256, size, changed in repository.content.list()
+        if sha256 not in needed and changed < now - YOUNG_S
+    ]
+    objects = temporary = 0
+    if not dry_run:
+        for run in expired:
+            if run.commit is not None:
+                repository.runs.remove(run.ref, run.commit)
+        for sha256, _ in garbage:
+            repository.content.remove(sha256)
+        objects = repository.objects.rewrite_kept(_reachable_kept(repository))
+        temporary = repository.objects.sweep_temporary(YOUNG_S)
+        repository.refs.pack(REFS)
+    return GcReport(
+        runs=tuple(expired),
+        content=len(garbage),
+        content_bytes=sum(size for _, size in garbage),
+        objects=objects,
+        temporary=temporary,
+    )
+
+
+def _check_refs(repository: Repository) -> Iterator[Finding]:
+    for ref in repository.refs.broken(REFS):
+        yield Finding(
+            severity=Severity.ERROR,
+            where=ref,
+            what="The ref does not hold an object id.",
+            advice=f"Fetch it again from a remote that has the run, or remove it: git update-ref -d {ref}",
+        )
+
+
+def _check_run(repository: Repository, ref: str, commit: str, pointers: dict[str, str]) -> Iterator[Finding]:
+    """Reads everything a run's commit names, and notes the content that its pointers stand for."""
+    try:
+        [summary] = repository.load([(ref, commit)])
+        if isinstance(summary, BrokenRun):
+            raise CorruptData(summary.reason)
+        for key in summary.metrics:
+            repository.runs.history(commit, key)
+        repository.runs.environment(commit)
+        for kind, oid in _objects_of(repository, commit):
+            repository.objects.read(oid, verify=True)
+            if kind == COMMIT and oid.hex() == commit:
+                repository.runs.events(commit)
+        for path, pointer in repository.runs.pointers(commit):
+            pointers.setdefault(pointer.sha256, f"'{path}' of run '{summary.record.name}' ({summary.record.id})")
+    except GitexpError as error:
+        yield Finding(
+            severity=Severity.ERROR,
+            where=ref,
+            what=str(error),
+            advice="Fetch the run again from a remote that has it; 'git fsck --full' tells more.",
+        )
+
+
+def _check_content(repository: Repository, pointers: dict[str, str], *, full: bool) -> Iterator[Finding]:
+    for sha256, owner in pointers.items():
+        if not repository.content.contains(sha256):
+            yield Finding(
+                severity=Severity.WARNING,
+                where=owner,
+                what=f"The content sha256:{sha256[:16]} is not on this machine.",
+                advice="Copy it from a machine that has it; the run itself is whole.",
+            )
+    for sha256, _, _ in repository.content.list():
+        if full and not repository.content.verify(sha256):
+            yield Finding(
+                severity=Severity.ERROR,
+                where=pointers.get(sha256, f"content sha256:{sha256[:16]}"),
+                what="The content is not what its digest says.",
+                advice="It will not be handed out. Copy it again from a machine that has it.",
+            )
+
+
+def _check_live(repository: Repository) -> Iterator[Finding]:
+    for entry in repository.live.list():
+        try:
+            run = repository.live.read(entry.run_id)
+        except GitexpError as error:
+            yield Finding(severity=Severity.ERROR, where=f"live run {entry.run_id}", what=str(error))
+            continue
+        if not entry.held:
+            yield Finding(
+                severity=Severity.WARNING,
+                where=f"live run {run.record.name} ({entry.run_id})",
+                what="Its process is gone, and it could not be sealed.",
+                advice="The values are kept; see what 'gitexp ls' says about it.",
+            )
+
+
+def _needed_content(repository: Repository, tips: dict[str, str]) -> set[str]:
+    """The digests that a run, present or removed not long ago, or a live run still names."""
+    needed = {pointer.sha256 for commit in tips.values() for _, pointer in repository.runs.pointers(commit)}
+    for entry in repository.live.list():
+        run = repository.live.read(entry.run_id)
+        needed |= {content.sha256 for content in run.artifacts.values() if isinstance(content, Pointer)}
+        if run.code_tree:
+            code = repository.runs.pointers_in_code(run.code_tree, run.code_pointers)
+            needed |= {pointer.sha256 for _, pointer in code}
+    return needed
+
+
+def _reachable_kept(repository: Repository) -> set[bytes]:
+    """The objects in gitexp's own packs that a gitexp ref or a live run reaches.
+
+    Where the way leads out of those packs it is not followed: what lies behind is git's to keep.
+    """
+    keep: set[bytes] = set()
+    todo = [(COMMIT, bytes.fromhex(commit)) for commit in repository.refs.list(REFS).values()]
+    for entry in repository.live.list():
+        tree = repository.live.read(entry.run_id).code_tree
+        if tree:
+            todo.append((TREE, bytes.fromhex(tree)))
+    while todo:
+        kind, oid = todo.pop()
+        if oid in keep or not repository.objects.keeps(oid):
+            continue
+        keep.add(oid)
+        if kind == COMMIT:
+            commit = decode_commit(repository.objects.read(oid)[1])
+            todo.append((TREE, bytes.fromhex(commit.tree)))
+            todo += [(COMMIT, bytes.fromhex(parent)) for parent in commit.parents]
+        elif kind == TREE:
+            for child in decode_tree(repository.objects.read(oid)[1]):
+                if child.mode == MODE_TREE:
+                    todo.append((TREE, child.oid))
+                elif child.mode != MODE_GITLINK:
+                    todo.append(("blob", child.oid))
+    return keep
+
+
+def _objects_of(repository: Repository, commit: str) -> Iterator[tuple[str, bytes]]:
+    """The run's own commits, and every tree and file of its newest state."""
+    for event in repository.runs.events(commit):
+        yield COMMIT, bytes.fromhex(event.commit)
+    todo = [bytes.fromhex(decode_commit(repository.objects.read(bytes.fromhex(commit))[1]).tree)]
+    while todo:
+        tree = todo.pop()
+        yield TREE, tree
+        for entry in decode_tree(repository.objects.read(tree)[1]):
+            if entry.mode == MODE_TREE:
+                todo.append(entry.oid)
+            elif entry.mode != MODE_GITLINK:
+                yield "blob", entry.oid
