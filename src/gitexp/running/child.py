@@ -1,0 +1,145 @@
+"""A child process that behaves as if nobody watched: same bytes, same order, same terminal, same signals, same end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gitexp.running.signals import SignalRelay
+from gitexp.running.streams import Channel, OnOutput, Pump, open_channels
+
+SETTLE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildResult:
+    """How a child ended.
+
+    Attributes:
+        exit_code: None where it died by a signal.
+        signal: the signal it died by, or None.
+        stopped_by: the last SIGINT, SIGTERM or SIGHUP that came while it ran, whatever the child made of it; or None.
+        duration_s: from its start to its end, by a monotonic clock.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    stopped_by: int | None
+    duration_s: float
+
+
+def run_child(
+    program: str,
+    arguments: list[str],
+    *,
+    environ: Mapping[str, str],
+    on_output: OnOutput,
+    relay: SignalRelay,
+    pass_fds: Sequence[int] = (),
+) -> ChildResult:
+    """Run a program in the current directory and wait for its end.
+
+    Args:
+        program: the path of the file to execute.
+        arguments: the whole `argv`, its name first.
+        on_output: gets every chunk that the child writes to stdout and stderr; called from threads, must not raise.
+        relay: entered by the caller; until it is left, signals that come after the child's end are held back.
+        pass_fds: descriptors that the child inherits besides 0, 1 and 2.
+
+    Raises:
+        OSError: the program cannot be executed.
+    """
+    channels = open_channels()
+    try:
+        started = time.monotonic()
+        pid = _spawn(program, arguments, environ, channels, pass_fds)
+    except BaseException:
+        for channel in channels:
+            channel.close()
+        raise
+    finally:
+        for channel in channels:
+            channel.close_inside()
+    if any(channel.is_terminal for channel in channels):
+        relay.on_resize = lambda: _copy_sizes(channels)
+    relay.attach(pid)
+    pumps = [Pump(channel, on_output) for channel in channels]
+    for pump in pumps:
+        pump.start()
+    code = _wait(pid)
+    relay.detach()
+    duration_s = time.monotonic() - started
+    stopped_by = relay.stopped_by
+    relay.stopped_by = None
+    for pump in pumps:
+        pump.stop(give_up=lambda: relay.stopped_by is not None)
+    return ChildResult(
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        stopped_by=stopped_by,
+        duration_s=duration_s,
+    )
+
+
+def exit_like(result: ChildResult) -> int:
+    """The child's exit code; where it died by a signal, die by the same (without a second core file)."""
+    if result.signal is None:
+        return result.exit_code or 0
+    import resource  # only on the way out
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with suppress(OSError):  # SIGKILL has no handler to reset
+        signal.signal(result.signal, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [result.signal])
+    os.kill(os.getpid(), result.signal)
+    return 128 + result.signal
+
+
+def _spawn(
+    program: str, arguments: list[str], environ: Mapping[str, str], channels: list[Channel], pass_fds: Sequence[int]
+) -> int:
+    for fd in pass_fds:
+        os.set_inheritable(fd, True)
+    actions = [(os.POSIX_SPAWN_DUP2, channel.inside, number) for channel in channels for number in channel.numbers]
+    ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
+    try:
+        return os.posix_spawn(program, arguments, environ, file_actions=actions, setsigdef=ignored_by_python)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without "#!": as every shell does.
+        command = ["sh", program, *arguments[1:]]
+        return os.posix_spawn("/bin/sh", command, environ, file_actions=actions, setsigdef=ignored_by_python)
+    finally:
+        for fd in pass_fds:
+            os.set_inheritable(fd, False)
+
+
+def _wait(pid: int) -> int:
+    """The child's exit code, or minus the signal it died by. While it is stopped, so are we."""
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    while os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+        if os.WIFSTOPPED(status):
+            time.sleep(SETTLE_S)  # Ctrl-Z stops us as well, in here; once we go on, the child does too
+            changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if changed:
+                continue
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
+        _, status = os.waitpid(pid, os.WUNTRACED)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _copy_sizes(channels: list[Channel]) -> None:
+    for channel in channels:
+        channel.copy_size()
