@@ -45,10 +45,10 @@ class _Folder:
             return False
         # A change in the clock tick of this very scan would leave the same time on the folder, so look again later.
         racy = time.time_ns() - changed_ns < RACY_NS
-        names = os.listdir(folder)
-        bases = [name[:-4] for name in names if name.endswith(".idx") and name.startswith("pack-")]
+        names = set(os.listdir(folder))
+        bases = [name[:-5] for name in names if name.endswith(".pack") and f"{name[:-5]}.idx" in names]
         self.packs = {base: self.packs.get(base) or Pack(f"{folder}/{base}") for base in bases}
-        self.ours = {base: ours for base, ours in self.ours.items() if base in self.packs}
+        self.ours = {base: ours for base, ours in dict(self.ours).items() if base in self.packs}
         self.changed_ns = -1 if racy else changed_ns
         return True
 
@@ -69,6 +69,7 @@ class ObjectDatabase:
         self._own = _Folder(object_dir)
         self._folders = [self._own, *map(_Folder, alternates)]
         self._last: Pack | None = None
+        self._trouble: CorruptData | None = None
 
     def read(self, oid: bytes, *, verify: bool = False) -> tuple[str, bytes]:
         """An object's kind and content.
@@ -82,8 +83,9 @@ class ObjectDatabase:
         """
         found = self._read(oid) or self._read_promised(oid)
         if found is None:
+            trouble = f" {self._trouble}" if self._trouble else ""
             raise MissingObject(
-                f"The git object '{oid.hex()}' is missing.", hint="Type: git fsck --full, to see what else is."
+                f"The git object '{oid.hex()}' is missing.{trouble}", hint="Type: git fsck --full, to see what else is."
             )
         if verify and object_id(*found) != oid:
             raise CorruptData(f"The git object '{oid.hex()}' is damaged.", hint="Type: git fsck --full")
@@ -95,7 +97,7 @@ class ObjectDatabase:
 
     def keeps(self, oid: bytes) -> bool:
         """Whether one of our own kept packs holds the object, so that no `git gc` can take it."""
-        return self._in_ours(oid) or (self._own.scan() and self._in_ours(oid))
+        return self._in_ours(oid) or (self.refresh() and self._in_ours(oid))
 
     def write(self, objects: Iterable[tuple[str, bytes]], *, durable: bool = True) -> list[bytes]:
         """Writes one pack that `git gc` leaves alone and that holds each object once.
@@ -130,9 +132,12 @@ class ObjectDatabase:
         return [oid for oid, _, _ in named]
 
     def refresh(self) -> bool:
-        """Looks for packs that came or went. Returns whether there may be any."""
+        """Looks for packs that came or went, so that nothing is read that is gone. Returns whether there may be any."""
         scanned = [folder.scan() for folder in self._folders]
-        return any(scanned)
+        if not any(scanned):
+            return False
+        self._last = None
+        return True
 
     def close(self) -> None:
         """Forgets every pack; the object can still be used."""
@@ -149,7 +154,7 @@ class ObjectDatabase:
         Returns:
             How many packs went.
         """
-        self._own.scan()
+        self.refresh()
         if len(self._own.packs) < MERGE_AT:
             return 0
         gone = 0
@@ -181,7 +186,7 @@ class ObjectDatabase:
             StorageFailed: the disk is full, read-only or failing; every object is still there.
             Conflict: another process is at work on our packs.
         """
-        self._own.scan()
+        self.refresh()
         with self._housekeeping():
             mixed = [pack for pack in self._mergeable() if self._is_whole(pack) and not keep.issuperset(pack.ids())]
             kept = PackWriter(f"{self._own.path}/pack")
@@ -191,6 +196,9 @@ class ObjectDatabase:
                     for oid, offset, end, crc in pack.entries():
                         (kept if oid in keep else released).add_raw(oid, pack.raw(offset, end, crc), crc)
                 made = {writer.finish() for writer in (kept, released) if len(writer)}
+                if len(released):
+                    # A pack of which nothing is kept comes out as it was, `.keep` and all.
+                    durable.remove(f"{released.base}.keep")
             finally:
                 kept.abandon()
                 released.abandon()
@@ -203,7 +211,7 @@ class ObjectDatabase:
         limit = time.time() - older_than_s
         names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         gone = 0
-        for name in names:
+        for name in sorted(names, reverse=True):
             base = name.rpartition(".")[0]
             unfinished = name.endswith((".keep", ".pack")) and f"{base}.idx" not in names and self._is_ours(base)
             if not unfinished and not name.startswith(durable.TEMPORARY):
@@ -222,7 +230,9 @@ class ObjectDatabase:
         return None
 
     def _has(self, oid: bytes) -> bool:
-        return self._find(oid) is not None or any(os.path.exists(folder.loose(oid)) for folder in self._folders)
+        return next(self._places(oid), None) is not None or any(
+            os.path.exists(folder.loose(oid)) for folder in self._folders
+        )
 
     def _in_ours(self, oid: bytes) -> bool:
         for base, pack in self._own.packs.items():
@@ -231,41 +241,49 @@ class ObjectDatabase:
                     return True
         return False
 
-    def _find(self, oid: bytes) -> tuple[Pack, int] | None:
+    def _places(self, oid: bytes) -> Iterator[tuple[Pack, int]]:
+        """Every pack that holds the object, and where. Damaged indexes are passed over."""
+        for pack in self._packs():
+            try:
+                offset = pack.find(oid)
+            except FileNotFoundError:
+                self._forget(pack)
+                continue
+            except CorruptData as error:
+                self._trouble = error
+                continue
+            if offset is not None:
+                self._last = pack
+                yield pack, offset
+
+    def _packs(self) -> Iterator[Pack]:
+        """All packs; first the one that had the last object, because what belongs together lies together."""
         last = self._last
         if last is not None:
-            offset = last.find(oid)
-            if offset is not None:
-                return last, offset
+            yield last
         for folder in self._folders:
             for pack in folder.packs.values():
-                try:
-                    offset = pack.find(oid)
-                except FileNotFoundError:
-                    folder.changed_ns = -1
-                    continue
-                if offset is not None:
-                    self._last = pack
-                    return pack, offset
-        return None
+                if pack is not last:
+                    yield pack
 
     def _read_packed(self, oid: bytes) -> tuple[str, bytes] | None:
-        place = self._find(oid)
-        if place is None:
-            return None
-        pack, offset = place
-        try:
-            start, content, deltas = pack.read(offset)
-        except FileNotFoundError:
-            self._forget(pack)
-            return None
+        for pack, offset in self._places(oid):
+            try:
+                return self._undelta(*pack.read(offset))
+            except FileNotFoundError:
+                self._forget(pack)
+            except CorruptData as error:
+                self._trouble = error
+        return None
+
+    def _undelta(self, start: str | bytes, content: bytes, deltas: list[bytes]) -> tuple[str, bytes]:
         if isinstance(start, bytes):
             start, content = self.read(start)
         for delta in deltas:
             try:
                 content = apply_delta(content, delta)
             except (ValueError, IndexError) as error:
-                raise CorruptData(f"The git object '{oid.hex()}' is damaged: {error}.") from error
+                raise CorruptData(f"A delta in a git pack is damaged: {error}.") from error
         return start, content
 
     def _forget(self, pack: Pack) -> None:
@@ -319,12 +337,14 @@ class ObjectDatabase:
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise Conflict(
                     "Another process is rearranging gitexp's packs.", hint="Try again when it is done."
                 ) from error
+            except OSError as error:
+                raise durable.failure("lock", path, error) from error
             self._own.changed_ns = -1
-            self._own.scan()
+            self.refresh()
             yield
         finally:
             os.close(descriptor)
@@ -381,8 +401,9 @@ class ObjectDatabase:
             with durable.storing(base):
                 remove_pack(base)
         self._last = None
+        self._own.ours.clear()
         self._own.changed_ns = -1
-        self._own.scan()
+        self.refresh()
         return len(old)
 
 

@@ -36,6 +36,9 @@ class PackWriter:
 
     Small packs are put together in memory and written at once; larger ones flow to the disk as they grow.
 
+    Attributes:
+        base: the pack's path without suffix, once it is finished.
+
     Args:
         folder: `<object dir>/pack`.
         keep: whether the pack gets our `.keep`, so that `git gc` leaves it alone.
@@ -51,6 +54,7 @@ class PackWriter:
         self._waiting = 0
         self._end = 12
         self._file: tuple[int, str] | None = None
+        self.base = ""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,7 +97,8 @@ class PackWriter:
             pack, checksum = self._finish_file(head)
         self._chunks = []
         self._file = None
-        return self._install(pack, checksum)
+        self.base = self._install(pack, checksum)
+        return self.base
 
     def abandon(self) -> None:
         """Forgets everything and removes the temporary file."""
