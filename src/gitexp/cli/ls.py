@@ -1,0 +1,120 @@
+"""`gitexp ls`: the runs, newest first."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from gitexp.cli.columns import cells_in_full, chosen_columns, named_columns
+from gitexp.cli.opening import EXPERIMENT, SEARCH, open_repository
+from gitexp.cli.records import run_to_json
+from gitexp.cli.table import Column, choose, markdown, render
+from gitexp.cli.terminal import Terminal, look, say, show_json, tell
+from gitexp.cli.values import plural
+from gitexp.repo import Runs
+
+MOST = 50
+
+
+@click.command(short_help="List runs.")
+@click.option("--where", metavar="QUERY", default="", type=SEARCH, help="Only runs that match.")
+@click.option("--sort", metavar="KEYS", default="", type=SEARCH, help="Like metrics.rmse; a minus: descending.")
+@click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=MOST, show_default=True, help="At most so many.")
+@click.option("--all", "everything", is_flag=True, help="No limit.")
+@click.option("--deleted", is_flag=True, help="Removed runs too.")
+@click.option("--columns", metavar="NAMES", default="", help="Exactly these, like 'name,metrics.loss,params.lr'.")
+@click.option("--json", "form", flag_value="json", help="Everything, for programs.")
+@click.option("--csv", "form", flag_value="csv", help="Everything, for spreadsheets.")
+@click.option("--markdown", "form", flag_value="markdown", help="A table for a pull request.")
+def command(
+    where: str,
+    sort: str,
+    experiments: tuple[str, ...],
+    limit: int,
+    everything: bool,
+    deleted: bool,
+    columns: str,
+    form: str | None,
+) -> None:
+    """List runs, newest first: how they went, their metrics, and the params in which they differ.
+
+    As many columns are shown as fit the terminal: what --where and --sort mention first, then what varies most. A star
+    marks the best value among the runs shown, where a metric's name tells which way is better (loss, error, rmse: low;
+    accuracy, auc, f1: high).
+
+    \b
+    gitexp ls --where "metrics.rmse < 6.5 and params.lr = 0.1" --sort metrics.rmse
+    gitexp ls -e nyc-taxi --columns name,started,rmse,lr
+    """
+    runs = open_repository().search(
+        where,
+        sort=sort,
+        limit=None if everything else limit,
+        experiments=experiments,
+        deleted="yes" if deleted else "no",
+    )
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    if form == "json":
+        show_json({"total": runs.total, "runs": [run_to_json(run) for run in runs]})
+    elif form == "csv":
+        _show_csv(runs)
+    elif not runs:
+        _say_there_is_none(bool(where or experiments))
+    elif form == "markdown":
+        _show_markdown(runs, names, f"{where} {sort}")
+    else:
+        _show_table(runs, names, f"{where} {sort}")
+
+
+def _show_table(runs: Runs, names: list[str], mentioned: str) -> None:
+    terminal, now = look(), time.time()
+    if names:
+        columns = shown = named_columns(names, runs, terminal, now)
+    else:
+        columns = chosen_columns(runs, terminal, now, mentioned)
+        shown = choose(columns, terminal.width)
+    for line in render(shown, terminal):
+        say(line)
+    _say_what_is_not_shown(runs, len(columns) - len(shown))
+
+
+def _show_markdown(runs: Runs, names: list[str], mentioned: str) -> None:
+    terminal, now = Terminal(width=1000), time.time()
+    columns = named_columns(names, runs, terminal, now) if names else chosen_columns(runs, terminal, now, mentioned)
+    columns = [column for column in columns if _has_something(column)]
+    rows = [[column.cells[row].text for column in columns] for row in range(len(runs))]
+    say(markdown([column.title for column in columns], rows, [column.right for column in columns]))
+
+
+def _show_csv(runs: Runs) -> None:
+    import csv  # only for --csv
+
+    titles, rows = cells_in_full(runs)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows(rows)
+
+
+def _has_something(column: Column) -> bool:
+    return any(cell.text for cell in column.cells)
+
+
+def _say_what_is_not_shown(runs: Runs, hidden: int) -> None:
+    terminal = look(sys.stderr)
+    said = []
+    if len(runs) < runs.total:
+        said.append(f"{len(runs):,} of {plural(runs.total, 'run')}; --all shows them")
+    if hidden:
+        said.append(f"{plural(hidden, 'column')} more; a wider terminal or --columns shows them")
+    if said:
+        tell(terminal.paint(". ".join(said) + ".", "dim"))
+
+
+def _say_there_is_none(is_searched: bool) -> None:
+    if is_searched:
+        tell("No run matches.")
+    else:
+        tell("No runs yet. Record the first: gitexp run train.py")
