@@ -20,7 +20,7 @@ mkdir -p "$folder/project"
 cp "$checkout"/examples/*.py "$checkout/examples/.gitignore" "$folder/project"
 cd "$folder/project"
 
-run gitexp init --git
+run gitexp init --yes
 run gitexp run -e digits -n small train.py
 run gitexp run -e digits -n wide train.py --hidden 64 --epochs 60
 run gitexp ls

@@ -54,7 +54,7 @@ def test_everything_works_without_a_git_executable(gitexp, tmp_path: Path, git) 
     And the real git finds nothing to complain about in what came of it.
     """
     project = tmp_path / "project"
-    gitexp("init", "--git")
+    gitexp("init", "--yes")
     (project / "train.py").write_text(TRAIN)
     gitexp("run", "-n", "one", "train.py")
     gitexp("run", "-n", "two", "train.py", "--lr", "0.2")

@@ -56,7 +56,7 @@ def test_an_installation_is_small_and_works(wheel: Path, tmp_path: Path) -> None
 
     command = str(tmp_path / "venv/bin/gitexp")
     assert run(command, "--version").split()[-1] == gitexp.__version__
-    run(command, "init", "--git", cwd=tmp_path)
+    run(command, "init", "--yes", cwd=tmp_path)
     assert (tmp_path / ".gitexp/config.yaml").read_text() == (PROJECT / ".gitexp-template/config.yaml").read_text()
 
 
