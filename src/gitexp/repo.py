@@ -30,6 +30,7 @@ from gitexp.store.sealing import forget, seal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gitexp.domain.selector import Best, ByText, Selector
     from gitexp.store.index import RunIndex
 
 SETTINGS = os.path.join(".gitexp", "config.yaml")
@@ -190,27 +191,21 @@ class Repository:
         Raises:
             QueryError: `where` or `sort` cannot be read; knows where.
         """
-        from gitexp.domain.query import matches, parse, parse_sort, sort_summaries  # recording does without
+        from gitexp.domain.matching import matches, sort_summaries  # recording does without
+        from gitexp.domain.query import parse, parse_sort
 
-        query = parse(where, now=time.time()) if where.strip() else None
-        keys = parse_sort(sort) if sort.strip() else ()
+        query = parse(where, now=time.time())
+        keys = parse_sort(sort)
+        scope: dict[str, Any] = {"experiment": tuple(experiments) or None, "deleted": deleted}
         self.index.refresh()
-        selection: dict[str, Any] = {"experiments": tuple(experiments) or None, "deleted": deleted}
-        total = self.index.count(query, **selection)
-        live = [
-            run
-            for run in self.live_summaries()
-            if (not experiments or run.record.experiment in experiments)
-            and deleted != "only"
-            and (query is None or matches(query, run))
-        ]
+        total = self.index.count(query, **scope)
+        live = [run for run in self.live_summaries(experiments) if deleted != "only" and matches(query, run)]
         if not live:
-            return Runs(self.index.search(query, sort=keys, limit=limit, offset=offset, **selection), total)
-        wanted = None if limit is None else limit + offset
-        sealed = self.index.search(query, sort=keys, limit=wanted, offset=0, **selection)
-        known = {run.record.id for run in sealed}
-        merged = sort_summaries([*sealed, *(run for run in live if run.record.id not in known)], keys)
-        return Runs(merged[offset:wanted], total + len(live))
+            return Runs(self.index.search(query, sort=keys, limit=limit, offset=offset, **scope), total)
+        last = None if limit is None else limit + offset
+        sealed = self.index.search(query, sort=keys, limit=last, **scope)
+        merged = sort_summaries([*sealed, *live], keys)
+        return Runs(merged[offset:last], total + len(live))
 
     def resolve(self, text: str) -> RunSummary:
         """The one run that `text` names: a name, an id or its beginning, a commit, `@`, `@~1`, `best:metrics.rmse`.
@@ -245,14 +240,16 @@ class Repository:
             source = SealedSource(self.runs, summary.commit)
         return RunView(summary, source, self.objects, self.content)
 
-    def live_summaries(self) -> list[RunSummary]:
-        """The runs that are being recorded now."""
+    def live_summaries(self, experiments: Sequence[str] = ()) -> list[RunSummary]:
+        """The runs that are being recorded now, in some experiments or in all."""
         found = []
         for entry in self.live.list():
             try:
-                found.append(_live_summary(self.live.summary(entry.run_id)))
-            except (GitexpError, OSError):
+                run = self.live.summary(entry.run_id)
+            except (GitexpError, OSError):  # sealed meanwhile, or not begun; fsck tells of damage
                 continue
+            if not experiments or run.record.experiment in experiments:
+                found.append(_live_summary(run))
         return found
 
     # Changing.
@@ -330,30 +327,47 @@ class Repository:
             raise UsageError(f"The run '{run.record.name}' is still being recorded.", hint="Wait until it has ended.")
         return self.runs.change(run.ref, edit, event, Signature(author=self.author, time=time.time()))
 
-    def _candidates(self, selector: Any) -> list[RunSummary]:
+    def _candidates(self, selector: Selector) -> list[RunSummary]:
         from gitexp.domain.selector import Best, Latest  # recording does without
 
+        self.index.refresh()
         if isinstance(selector, Latest):
             return self.search(experiments=_one(selector.experiment), limit=1, offset=selector.back)
         if isinstance(selector, Best):
-            sort = f"{'-' if selector.maximize else ''}metrics.`{selector.metric}`"
-            where = f"metrics.`{selector.metric}` is not null"
-            return self.search(where, sort=sort, experiments=_one(selector.experiment), limit=1)
-        return self._by_text(selector.text, selector.experiment)
+            return self._best(selector)
+        found = self._by_text(selector, None)
+        for experiment, rest in selector.in_experiments if not found else ():
+            found = self._by_text(rest, experiment)
+            if found:
+                break
+        return found
 
-    def _by_text(self, text: str, experiment: str | None) -> list[RunSummary]:
-        self.index.refresh()
+    def _best(self, selector: Best) -> list[RunSummary]:
+        from gitexp.domain.matching import Field, SortKey, sort_summaries  # recording does without
+
+        experiments = _one(selector.experiment)
+        sealed = self.index.best(selector.metric, selector.maximize, experiment=experiments or None)
+        live = [run for run in self.live_summaries(experiments) if _has_number(run, selector.metric)]
+        order = (SortKey(Field("metric", selector.metric), selector.maximize),)
+        return sort_summaries([*([sealed] if sealed else []), *live], order)[:1]
+
+    def _by_text(self, selector: ByText, experiment: str | None) -> list[RunSummary]:
+        """Runs by name, else by id, else by commit; of the first way that finds any, those not removed if there are."""
+        text = selector.text
         live = self.live_summaries()
-        ways: tuple[Callable[[], list[RunSummary]], ...] = (
+        ways: list[Callable[[], list[RunSummary]]] = [
             lambda: [*self.index.by_name(text), *(run for run in live if run.record.name == text)],
-            lambda: [*self.index.by_id_prefix(text), *(run for run in live if run.record.id.startswith(text))],
-            lambda: self.index.by_commit_prefix(text),
-        )
+        ]
+        if selector.may_be_id:
+            ways.append(
+                lambda: [*self.index.by_id_prefix(text), *(run for run in live if run.record.id.startswith(text))]
+            )
+        if selector.may_be_commit:
+            ways.append(lambda: self.index.by_commit_prefix(text))
         for way in ways:
             found = [run for run in way() if experiment is None or run.record.experiment == experiment]
-            present = [run for run in found if run.record.deleted is None]
             if found:
-                return present or found
+                return [run for run in found if run.record.deleted is None] or found
         return []
 
     def _names(self) -> list[str]:
@@ -382,6 +396,11 @@ def _live_summary(run: Run) -> RunSummary:
 
 def _with(run: RunSummary, **changes: Any) -> RunSummary:
     return replace(run, record=replace(run.record, **changes))
+
+
+def _has_number(run: RunSummary, metric: str) -> bool:
+    value = run.metrics.get(metric)
+    return value is not None and value == value
 
 
 def _one(experiment: str | None) -> tuple[str, ...]:

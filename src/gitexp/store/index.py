@@ -154,7 +154,7 @@ class RunIndex:
 
     def by_name(self, name: str, *, experiment: Sequence[str] | None = None) -> list[RunSummary]:
         """The runs with exactly this name, newest first."""
-        return self.search(Equal(Field("run", "name"), (storable(name),)), experiment=experiment)
+        return self.search(Equal(Field("run", "name"), (storable(name),)), experiment=experiment, deleted="yes")
 
     def by_commit_prefix(self, prefix: str) -> list[RunSummary]:
         """The runs whose own commit begins so, removed ones too; else the runs whose code's commit does."""
@@ -240,7 +240,7 @@ def _begins(attribute: str, prefix: str) -> Query:
 
 
 def _summaries(db: sqlite3.Connection, runs: list[int]) -> list[RunSummary]:
-    documents: dict[int, str] = {}
+    documents: dict[int, bytes] = {}
     for start in range(0, len(runs), _AT_ONCE):
         wanted = ", ".join(map(str, runs[start : start + _AT_ONCE]))
         documents.update(db.execute(f"SELECT run, document FROM docs WHERE run IN ({wanted})"))

@@ -40,6 +40,8 @@ from gitexp.store.yamlfile import load_yaml
 
 ATTEMPTS = 20
 
+_RECURRING = ("environment", ".gitattributes", "tags.yaml")
+
 _POINTER_LINE = re.compile(r'^(?:"/((?:[^"\\]|\\.)*)"|/(\S+)) filter=lfs ', re.MULTILINE)
 _TRAILER = re.compile(r"^Gitexp-(Run|Event): (.+)$", re.MULTILINE)
 
@@ -311,9 +313,8 @@ class GitRunStore:
             commit = found.parents[0]
 
     def _write(self, made: _Objects) -> None:
-        fresh = [found for oid, found in made.items() if not self._objects.keeps(oid)]
-        if fresh:
-            self._objects.write(fresh)
+        known = {oid for oid in made.recurring if self._objects.keeps(oid)}
+        self._objects.write([found for oid, found in made.items() if oid not in known])
 
     def _reads_back(self, made: _Objects) -> bool:
         try:
@@ -323,11 +324,17 @@ class GitRunStore:
 
 
 class _Objects(dict[bytes, tuple[str, bytes]]):
-    """Git objects to be written, by id."""
+    """Git objects to be written, by id; `recurring` are those that an earlier run is likely to have written."""
 
-    def add(self, kind: str, data: bytes) -> bytes:
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurring: set[bytes] = set()
+
+    def add(self, kind: str, data: bytes, *, recurs: bool = False) -> bytes:
         oid = object_id(kind, data)
         self[oid] = (kind, data)
+        if recurs:
+            self.recurring.add(oid)
         return oid
 
 
@@ -355,7 +362,7 @@ def _encode_run(run: Run) -> dict[str, bytes]:
     return files
 
 
-def _write_tree(made: _Objects, files: Mapping[str, bytes], trees: Mapping[str, str]) -> bytes:
+def _write_tree(made: _Objects, files: Mapping[str, bytes], trees: Mapping[str, str], *, recurs: bool = False) -> bytes:
     """Make the blobs and trees of `files`; `trees` are existing trees (hex ids) to put beside them."""
     here = [TreeEntry(name.encode(), MODE_TREE, bytes.fromhex(tree)) for name, tree in trees.items()]
     folders: dict[str, dict[str, bytes]] = {}
@@ -364,9 +371,12 @@ def _write_tree(made: _Objects, files: Mapping[str, bytes], trees: Mapping[str, 
         if slash:
             folders.setdefault(name, {})[rest] = data
         else:
-            here.append(TreeEntry(name.encode(), MODE_FILE, made.add(BLOB, data)))
-    here += [TreeEntry(name.encode(), MODE_TREE, _write_tree(made, inside, {})) for name, inside in folders.items()]
-    return made.add(TREE, encode_tree(here))
+            blob = made.add(BLOB, data, recurs=recurs or name in _RECURRING)
+            here.append(TreeEntry(name.encode(), MODE_FILE, blob))
+    for name, inside in folders.items():
+        tree = _write_tree(made, inside, {}, recurs=recurs or name in _RECURRING)
+        here.append(TreeEntry(name.encode(), MODE_TREE, tree))
+    return made.add(TREE, encode_tree(here), recurs=recurs)
 
 
 def _commit(tree: bytes, parents: Sequence[str], record: RunRecord, event: str, signature: Signature) -> bytes:
