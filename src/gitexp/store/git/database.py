@@ -39,15 +39,16 @@ class _Folder:
         folder = f"{self.path}/pack"
         try:
             changed_ns = os.stat(folder).st_mtime_ns
+            if changed_ns == self.changed_ns:
+                return False
+            # A change in the clock tick of this very scan would leave the same time on the folder, so look again later.
+            racy = time.time_ns() - changed_ns < RACY_NS
+            names = set(os.listdir(folder))
         except OSError:
             return False
-        if changed_ns == self.changed_ns:
-            return False
-        # A change in the clock tick of this very scan would leave the same time on the folder, so look again later.
-        racy = time.time_ns() - changed_ns < RACY_NS
-        names = set(os.listdir(folder))
         bases = [name[:-5] for name in names if name.endswith(".pack") and f"{name[:-5]}.idx" in names]
-        self.packs = {base: self.packs.get(base) or Pack(f"{folder}/{base}") for base in bases}
+        known = self.packs
+        self.packs = {base: known[base] if base in known else Pack(f"{folder}/{base}") for base in bases}
         self.ours = {base: ours for base, ours in dict(self.ours).items() if base in self.packs}
         self.changed_ns = -1 if racy else changed_ns
         return True

@@ -28,6 +28,7 @@ _REF_DELTA = 7
 _MAGIC = b"\377tOc\0\0\0\2"
 _FANOUT_END = 8 + 256 * 4
 _FLUSH = 4 << 20
+_MAPPED_FROM = 1 << 20
 _LONGEST_CHAIN = 10_000
 
 
@@ -194,7 +195,7 @@ def encode_index(entries: dict[bytes, tuple[int, int]], checksum: bytes) -> byte
 
 
 class Pack:
-    """One pack on disk, read through its index. Files are mapped when first needed and hold no descriptor.
+    """One pack on disk, read through its index. Files are opened when first needed.
 
     Attributes:
         base: the path without suffix.
@@ -202,13 +203,9 @@ class Pack:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self._index: mmap.mmap | None = None
-        self._data: mmap.mmap | None = None
+        self._index: mmap.mmap | bytes | None = None
+        self._data: mmap.mmap | bytes | None = None
         self._count = 0
-
-    def __len__(self) -> int:
-        self._load_index()
-        return self._count
 
     def find(self, oid: bytes) -> int | None:
         """The offset of an object in the pack, None if it is not in it.
@@ -296,7 +293,7 @@ class Pack:
             raise self._damaged()
         return entry
 
-    def _load_index(self) -> mmap.mmap:
+    def _load_index(self) -> mmap.mmap | bytes:
         index = _map(f"{self.base}.idx")
         size = len(index)
         if index[:8] != _MAGIC or size < _FANOUT_END + 40:
@@ -311,7 +308,7 @@ class Pack:
         self._index = index
         return index
 
-    def _offset(self, index: mmap.mmap, number: int) -> int:
+    def _offset(self, index: mmap.mmap | bytes, number: int) -> int:
         start = _FANOUT_END + self._count * 24 + number * 4
         offset = int.from_bytes(index[start : start + 4], "big")
         if offset < 1 << 31:
@@ -319,7 +316,7 @@ class Pack:
         start = _FANOUT_END + self._count * 28 + (offset & 0x7FFFFFFF) * 8
         return int.from_bytes(index[start : start + 8], "big")
 
-    def _map(self) -> mmap.mmap:
+    def _map(self) -> mmap.mmap | bytes:
         if self._data is None:
             data = _map(f"{self.base}.pack")
             if data[:8] not in (b"PACK\0\0\0\2", b"PACK\0\0\0\3") or len(data) < 32:
@@ -454,16 +451,19 @@ def _entry_head(code: int, size: int) -> bytes:
     return bytes(head)
 
 
-def _map(path: str) -> mmap.mmap:
+def _map(path: str) -> mmap.mmap | bytes:
+    """A file's content: small files are read, because Python holds a descriptor for each mapping."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-    except ValueError as error:
-        raise CorruptData(f"The file {path!r} is empty.") from error
-    except OSError as error:
-        if error.errno == errno.ENODEV:
-            raise CorruptData(f"The file {path!r} cannot be mapped.") from error
-        raise
+        size = os.fstat(descriptor).st_size
+        if size > _MAPPED_FROM:
+            try:
+                return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
     finally:
         os.close(descriptor)
 
