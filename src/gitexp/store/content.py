@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import CorruptData, NotFound, StorageFailed, UsageError
 
 _BUFFER = 1 << 20
+_FICLONE = 0x40049409
+"""Of Linux; elsewhere an ioctl that no file knows."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -56,7 +60,7 @@ class ContentStore:
             StorageFailed: it cannot be written.
         """
         pointer = Pointer(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-        if self._has(pointer):
+        if self._is_kept(pointer):
             return pointer
         try:
             with _Unfinished(self._temporary) as file:
@@ -115,15 +119,11 @@ class ContentStore:
     def remove(self, sha256: str) -> None:
         """Remove what is stored under `sha256`, and the folders it leaves empty. Nothing there is fine."""
         path = self._path(sha256)
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            return
-        try:
+        with suppress(OSError):  # not empty
             os.rmdir(os.path.dirname(path))
             os.rmdir(os.path.dirname(os.path.dirname(path)))
-        except OSError:  # not empty
-            pass
 
     def _path(self, sha256: str) -> str:
         if len(sha256) != 64 or not _HEX.issuperset(sha256):
@@ -137,18 +137,22 @@ class ContentStore:
         except FileNotFoundError:
             return False
 
+    def _is_kept(self, pointer: Pointer) -> bool:
+        """Whether it is stored already; then it counts as stored now, so that `gc` leaves it for a while."""
+        if not self._has(pointer):
+            return False
+        try:
+            os.utime(self._path(pointer.sha256))
+        except FileNotFoundError:
+            return False
+        except OSError:  # somebody else's file, or read-only
+            pass
+        return True
+
     def _add(self, source: int) -> Pointer:
         with _Unfinished(self._temporary) as file:
-            digest = hashlib.sha256()
-            size = 0
-            buffer = bytearray(_BUFFER)
-            view = memoryview(buffer)
-            while count := os.readv(source, [buffer]):
-                digest.update(view[:count])
-                _write_all(file.fd, view[:count])
-                size += count
-            pointer = Pointer(sha256=digest.hexdigest(), size_bytes=size)
-            if not self._has(pointer):
+            pointer = _hash(file.fd, None) if _clone(source, file.fd) else _hash(source, file.fd)
+            if not self._is_kept(pointer):
                 file.keep_as(self._path(pointer.sha256))
             return pointer
 
@@ -159,30 +163,40 @@ class _Unfinished:
     def __init__(self, folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
         self._path = os.path.join(folder, f"content-{os.getpid()}-{os.urandom(6).hex()}")
-        self.fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> _Unfinished:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(self._path)
-        except FileNotFoundError:
-            pass
 
     def keep_as(self, path: str) -> None:
+        """Make it durable under its name. New folders come first, so most file systems write all of it at once."""
+        folder = os.path.dirname(path)
+        changed = _make_folders(folder)
         os.fchmod(self.fd, 0o444)
         os.fsync(self.fd)
-        folder = os.path.dirname(path)
         try:
             os.replace(self._path, path)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            _sync_folder(os.path.dirname(os.path.dirname(folder)))
-            _sync_folder(os.path.dirname(folder))
+        except FileNotFoundError:  # the folder was empty and somebody has just removed it
+            changed += _make_folders(folder)
             os.replace(self._path, path)
-        _sync_folder(folder)
+        for name in (*changed, folder):
+            _sync_folder(name)
+
+
+def _make_folders(path: str) -> list[str]:
+    """Make a folder and those above it; gives the folders that got a new name in them, the topmost first."""
+    if os.path.isdir(path):
+        return []
+    above = os.path.dirname(path)
+    changed = [*_make_folders(above), above]
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    return changed
 
 
 def _open_regular(path: str | os.PathLike[str]) -> int:
@@ -194,6 +208,29 @@ def _open_regular(path: str | os.PathLike[str]) -> int:
         os.close(fd)
         raise UsageError(f"'{os.fspath(path)}' is not a regular file.")
     return fd
+
+
+def _clone(source: int, target: int) -> bool:
+    """Share the source's blocks, where the file system can (Btrfs, XFS): what is hashed then is what is kept."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def _hash(source: int, target: int | None) -> Pointer:
+    """The pointer to what `source` holds, copied to `target` on the way: of a file that changes, to what was copied."""
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray(min(os.fstat(source).st_size + 1, _BUFFER))
+    view = memoryview(buffer)
+    while count := os.readv(source, [buffer]):
+        digest.update(view[:count])
+        if target is not None:
+            _write_all(target, view[:count])
+        size += count
+    return Pointer(sha256=digest.hexdigest(), size_bytes=size)
 
 
 def _write_all(fd: int, data: memoryview) -> None:

@@ -5,6 +5,7 @@ What is written here is read in `playback.py`.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -13,7 +14,8 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import count, islice
+from contextlib import suppress
+from itertools import count
 from json import JSONEncoder
 from typing import Any, Final
 
@@ -44,6 +46,7 @@ PENDING_BYTES: Final = 64 << 20
 _EXACT: Final = 1 << 53
 _HUGE_BITS: Final = 13_000
 _SYNC_S: Final = 1.0
+_BATCH: Final = 1000
 
 _pack_point = struct.Struct("<IIqdd").pack
 _pack_u32 = struct.Struct("<I").pack
@@ -60,14 +63,14 @@ class JournalWriter:
 
     Args:
         folder: the run's live folder.
-        on_trouble: told in a sentence when the disk begins to refuse, when values are dropped, and when the folder is
-            gone; from any thread.
+        on_trouble: told in a sentence when the disk begins to refuse, when records are dropped, when the folder is
+            gone, and when something is logged after `close`. Called from any thread; it may log.
     """
 
     point: Callable[[str, int, float | None, Number], None]
     """`point(key, step, time, value)`: one metric value; `time` is in seconds since 1970, None for now.
 
-    Raises UsageError where the step does not fit into 64 bits or the journal is closed.
+    Raises UsageError where the step does not fit into 64 bits.
     """
 
     def __init__(self, folder: str, *, on_trouble: Callable[[str], None]) -> None:
@@ -75,16 +78,17 @@ class JournalWriter:
         self._on_trouble = on_trouble
         self._closed = False
         self._numbers: dict[str, int] = {}
-        self.point, self._attach_points = self._fast_point()
+        self.point, self._attach_point = self._fast_point()
         self._begin()
-        _writers.add(self)
+        with _syncing:
+            _writers.add(self)
 
     def points(self, items: Iterable[tuple[str, int, float | None, Number]]) -> None:
         """Several metric values (key, step, time, value) in one write."""
         with self._lock:
             now = clock.time()
             records = [self._record(key, step, now if at is None else at, value) for key, step, at, value in items]
-            self._append_points(records)
+            self._append(self._points, records)
 
     def event(self, kind: str, **payload: Any) -> None:
         """Anything but a metric value. The payload is JSON; `time` is added where it is absent."""
@@ -105,50 +109,55 @@ class JournalWriter:
         self._sync_files(os.fsync)
 
     def close(self) -> None:
-        """Sync and stop. Closing twice is fine; logging afterwards raises UsageError."""
-        _writers.discard(self)
+        """Sync and stop. Closing twice is fine; what is logged afterwards is not recorded."""
+        with _syncing:
+            _writers.discard(self)
         with self._lock:
             if self._closed:
                 return
             self._flush()
-            self._closed = True
-            self._attach_points(-1)
-        self._sync_files(os.fsync)
-        with self._lock:
-            left = len(self._pending_points) + len(self._pending_events) + self._dropped
+            left = len(self._points.waiting) + len(self._events.waiting) + self._dropped
             if left:
                 self._on_trouble(f"{left:,} records could not be written to {self.folder!r} and are lost.")
+                self._flush()
+            self._closed = True
+            self._attach_point(-1)
+        self._sync_files(
+            os.fsync
+        )  # long enough for a thread in the middle of a write to be through before the file closes
+        with self._lock:
             self._close_files()
 
     def __del__(self) -> None:
-        if hasattr(self, "_points_fd"):
+        if hasattr(self, "_points"):
             self._close_files()
 
     def _begin(self) -> None:
-        """A state without files: they are opened by the first record."""
+        """A state without files: the first record opens them."""
         self._lock = threading.RLock()
-        self._events_fd = self._points_fd = -1
+        self._events = _File(EVENTS)
+        self._points = _File(POINTS)
         self._stem = ""
         self._numbers.clear()
+        self._next_number = count().__next__
+        self._next_point = count(1).__next__
         self._event_sequence = 0
-        self._point_sequence = count(1).__next__
-        self._pending_events: deque[bytes] = deque()
-        self._pending_points: deque[bytes] = deque()
-        self._pending_bytes = 0
+        self._waiting_bytes = 0
         self._dropped = 0
         self._in_trouble = False
-        self._gone = False
-        self._synced: tuple[int, ...] = (0, 0)
-        self._attach_points(-1)
+        self._is_gone = False
+        self._synced = (0, 0)
+        self._attach_point(-1)
 
     def _fast_point(self) -> tuple[Callable[[str, int, float | None, Number], None], Callable[[int], None]]:
         """`point` as a closure over locals, half a method's cost; and what gives it a file, or -1 for the slow way.
 
         Every call that cannot be one plain write ends in an exception and goes the slow way: an unknown name, a disk
         that refuses, no file yet, a closed journal, a step that does not fit. So the usual way tests for none of them.
+        It takes no lock: a dict, a counter and a write are safe alone, and records may stand in any order.
         """
         fd = -1
-        next_sequence: Callable[[], int] = int
+        next_point: Callable[[], int] = int
         numbers, now, write, crc32 = self._numbers, clock.time, os.write, zlib.crc32
         pack, pack_u32 = _pack_point, _pack_u32
 
@@ -163,7 +172,7 @@ class JournalWriter:
                     number |= INTEGER
                 else:
                     raise KeyError
-                body = pack(number, next_sequence(), step, time, value)
+                body = pack(number, next_point(), step, time, value)
             except (KeyError, struct.error):
                 self.points([(key, step, time, value)])
                 return
@@ -174,12 +183,12 @@ class JournalWriter:
             except OSError:
                 pass
             with self._lock:
-                self._append_points([record])
+                self._append(self._points, [record])
 
         def attach(new_fd: int) -> None:
-            nonlocal fd, next_sequence
+            nonlocal fd, next_point
             fd = new_fd
-            next_sequence = self._point_sequence
+            next_point = self._next_point
 
         return point, attach
 
@@ -197,11 +206,11 @@ class JournalWriter:
             payload = {"key": key, "step": step, "time": time, "value": hex(value)}
             self._append_event(JSON, _encode_head("number", payload))
             kind, plain = TEXT, float(self._event_sequence)
-        body = _pack_point(kind | number, self._point_sequence(), step, time, plain)
+        body = _pack_point(kind | number, self._next_point(), step, time, plain)
         return body + _pack_u32(zlib.crc32(body))
 
     def _name(self, key: str) -> int:
-        number = len(self._numbers)
+        number = self._next_number()
         if number > NAME:
             raise UsageError(f"One process cannot log more than {NAME:,} metrics.")
         self._append_event(JSON, _encode_head("metric", {"id": number, "key": key}))
@@ -209,147 +218,184 @@ class JournalWriter:
         return number
 
     def _append_event(self, kind: int, payload: bytes) -> None:
-        self._refuse_closed()
         self._event_sequence += 1
         body = _pack_event(self._event_sequence, kind) + payload
-        self._append(self._pending_events, [_pack_frame(len(body), zlib.crc32(body)) + body])
+        self._append(self._events, [_pack_frame(len(body), zlib.crc32(body)) + body])
 
-    def _append_points(self, records: list[bytes]) -> None:
-        self._refuse_closed()
-        self._append(self._pending_points, records)
-
-    def _refuse_closed(self) -> None:
+    def _append(self, file: _File, records: list[bytes]) -> None:
         if self._closed:
-            raise UsageError("The run has ended: nothing more can be logged to it.")
-
-    def _append(self, queue: deque[bytes], records: list[bytes]) -> None:
-        size = sum(map(len, records))
-        if self._pending_bytes + size > PENDING_BYTES and self._in_trouble:
-            if not self._dropped:
-                self._on_trouble("The memory for values that the disk refuses is full: what is logged now is lost.")
-            self._dropped += len(records)
-        else:
-            queue.extend(records)
-            self._pending_bytes += size
+            self._tell_gone("Something was logged after the run had ended; it is not recorded.")
+            return
+        if file.fd >= 0 and not self._waiting_bytes:
+            with suppress(OSError):
+                records = file.write(records)
+            if not records:
+                return
+        self._wait(file, records)
         self._flush()
+
+    def _wait(self, file: _File, records: list[bytes]) -> None:
+        size = _memory(records)
+        if self._in_trouble and self._waiting_bytes + size > PENDING_BYTES:
+            self._dropped += len(records)
+            if self._dropped == len(records):
+                self._on_trouble("The memory for records that the disk refuses is full: what is logged now is lost.")
+            return
+        file.waiting.extend(records)
+        self._waiting_bytes += size
 
     def _flush(self) -> None:
         """Write what waits, events first: a point's name must be known before it."""
         try:
-            if self._pending_events:
-                if self._events_fd < 0:
-                    self._open_files()
-                self._drain(self._events_fd, self._pending_events)
-            if self._pending_points:
-                if self._points_fd < 0:
-                    self._points_fd = self._create(self._stem, POINTS)
-                self._drain(self._points_fd, self._pending_points)
+            for file in (self._events, self._points):
+                while file.waiting:
+                    if file.fd < 0:
+                        self._open(file)
+                    self._waiting_bytes -= file.write_waiting()
         except OSError as error:
-            self._attach_points(-1)
+            self._attach_point(-1)
             if not self._in_trouble:
                 self._in_trouble = True
-                self._on_trouble(
-                    f"Values wait in memory: the journal {self.folder!r} cannot be written ({error.strerror or error})."
-                )
+                reason = error.strerror or error
+                self._on_trouble(f"Records wait in memory: the journal {self.folder!r} cannot be written ({reason}).")
+        else:
+            self._in_trouble = False
+            self._attach_point(-1 if self._closed else self._points.fd)
+
+    def _open(self, file: _File) -> None:
+        if self._stem:
+            file.create(os.path.join(self.folder, self._stem))
             return
-        self._in_trouble = False
-        self._attach_points(-1 if self._closed else self._points_fd)
-
-    def _drain(self, fd: int, queue: deque[bytes]) -> None:
-        """Write the queue's records. A record of which the disk took only a part is written again, whole:
-        another thread's may have come between, and readers look for whole records."""
-        while queue:
-            taken = os.write(fd, b"".join(islice(queue, 1000)))
-            while queue and taken >= len(queue[0]):
-                size = len(queue.popleft())
-                taken -= size
-                self._pending_bytes -= size
-
-    def _open_files(self) -> None:
         for n in count():
             stem = f"{os.getpid()}-{n}"
             try:
-                self._events_fd = self._create(stem, EVENTS)
+                file.create(os.path.join(self.folder, stem))
             except FileExistsError:
                 continue
             self._stem = stem
             _keep_synced()
             return
 
-    def _create(self, stem: str, suffix: str) -> int:
-        path = os.path.join(self.folder, stem + suffix)
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        header = MAGIC[suffix] + VERSION.to_bytes(2, "little")
-        try:
-            if os.write(fd, header) == HEADER_SIZE:
-                return fd
-            raise OSError("the disk is full")
-        except OSError:
-            os.close(fd)
-            os.unlink(path)
-            raise
-
     def _sync_files(self, sync: Callable[[int], None]) -> None:
-        """Events first, so no point becomes durable before its name. It takes long: on duplicates of the descriptors,
-        so that others may log or close meanwhile."""
-        with self._lock:
-            try:
-                fds = [os.dup(fd) for fd in (self._events_fd, self._points_fd) if fd >= 0]
-            except OSError:
-                return
+        """Events first, so no point becomes durable before its name.
+
+        It takes long: on duplicates of the descriptors, so others may log or close meanwhile.
+        """
+        fds: list[int] = []
         try:
+            with self._lock:
+                fds += [os.dup(file.fd) for file in (self._events, self._points) if file.fd >= 0]
             for fd in fds:
                 sync(fd)
+            if fds:
+                _sync_folder(self.folder)
             if not all(os.fstat(fd).st_nlink for fd in fds):
-                self._say_gone()
+                raise FileNotFoundError
+        except FileNotFoundError:
+            self._tell_gone(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
         except OSError as error:
-            with self._lock:
-                if not self._in_trouble:
-                    self._in_trouble = True
-                    self._on_trouble(f"The disk under {self.folder!r} failed: {error.strerror or error}.")
+            self._on_trouble(f"The journal {self.folder!r} may not be on the disk ({error.strerror or error}).")
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _say_gone(self) -> None:
-        if not self._gone:
-            self._gone = True
-            self._on_trouble(f"The journal {self.folder!r} was deleted while the run was recorded.")
+    def _tell_gone(self, message: str) -> None:
+        if not self._is_gone:
+            self._is_gone = True
+            self._on_trouble(message)
 
     def _sync_soon(self) -> None:
         """What the sync thread does about once a second."""
         with self._lock:
             if self._closed:
                 return
-            if self._pending_bytes:
+            if self._waiting_bytes:
                 self._flush()
-            sizes = tuple(os.fstat(fd).st_size if fd >= 0 else 0 for fd in (self._events_fd, self._points_fd))
+            sizes = self._events.size(), self._points.size()
         if sizes != self._synced:
             self._sync_files(_fdatasync)
             self._synced = sizes
 
     def _after_fork(self) -> None:
         """In the child: the parent's files, names and waiting records are the parent's."""
-        self._lock = threading.RLock()
         self._close_files()
         self._begin()
 
     def _close_files(self) -> None:
-        for fd in (self._events_fd, self._points_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._events_fd = self._points_fd = -1
+        self._events.close()
+        self._points.close()
 
+
+class _File:
+    """One of the two files, opened when it is first needed, and the records that wait for it."""
+
+    __slots__ = ("fd", "suffix", "waiting")
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+        self.fd = -1
+        self.waiting: deque[bytes] = deque()
+
+    def create(self, stem: str) -> None:
+        path = stem + self.suffix
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        header = MAGIC[self.suffix] + VERSION.to_bytes(2, "little")
+        try:
+            if os.write(fd, header) < HEADER_SIZE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except BaseException:
+            os.close(fd)
+            os.unlink(path)
+            raise
+        self.fd = fd
+
+    def write(self, records: list[bytes]) -> list[bytes]:
+        """Write whole records in one go; gives those that the disk did not take.
+
+        One of which it took a part is among them: another thread's record may follow that part, and a reader looks for
+        whole ones.
+        """
+        data = records[0] if len(records) == 1 else b"".join(records)
+        taken = os.write(self.fd, data)
+        if taken == len(data):
+            return []
+        for index, record in enumerate(records):
+            taken -= len(record)
+            if taken < 0:
+                return records[index:]
+        return []
+
+    def write_waiting(self) -> int:
+        """Write some of the records that wait; gives the memory they took."""
+        batch = [self.waiting.popleft() for _ in range(min(len(self.waiting), _BATCH))]
+        left = batch
+        try:
+            left = self.write(batch)
+        finally:
+            self.waiting.extendleft(reversed(left))
+        return _memory(batch) - _memory(left)
+
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size if self.fd >= 0 else 0
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+# One thread a process syncs the journals of all runs.
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 _sync_thread: threading.Thread | None = None
-_sync_start = threading.Lock()
+_syncing = threading.Lock()
+"""Guards the two names above."""
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
 def _keep_synced() -> None:
     global _sync_thread
-    with _sync_start:
+    with _syncing:
         if _sync_thread is None:
             _sync_thread = threading.Thread(target=_sync_all, name="gitexp-sync", daemon=True)
             try:
@@ -362,25 +408,38 @@ def _sync_all() -> None:
     global _sync_thread
     while True:
         clock.sleep(_SYNC_S)
-        with _sync_start:
+        with _syncing:
             writers = list(_writers)
             if not writers:
                 _sync_thread = None
                 return
-        for writer in writers:
-            writer._sync_soon()
-        del writers, writer
+        while writers:
+            with suppress(Exception):  # one run's trouble must not end the syncing of the others
+                writers.pop()._sync_soon()
 
 
 def _after_fork() -> None:
-    global _sync_thread, _sync_start
+    global _sync_thread, _syncing
     _sync_thread = None
-    _sync_start = threading.Lock()
+    _syncing = threading.Lock()
     for writer in list(_writers):
         writer._after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _memory(records: list[bytes]) -> int:
+    """What records in a queue take: a bytes object has 33 bytes of its own, a reference 8."""
+    return sum(map(len, records)) + 41 * len(records)
 
 
 def _encode_head(kind: str, payload: dict[str, Any]) -> bytes:

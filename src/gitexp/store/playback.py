@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -15,7 +16,7 @@ from json import loads
 from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
-from gitexp.domain.metrics import History, Point
+from gitexp.domain.metrics import History, Point, to_float
 from gitexp.domain.values import Number
 from gitexp.errors import UnknownFormat
 from gitexp.store.journal import (
@@ -270,15 +271,15 @@ class _Process:
         base = len(history)
         for position, (code, value) in enumerate(zip(codes, values, strict=True)):
             kind = code & ~NAME
-            if kind == INTEGER:
-                history.exact[base + position] = int(value)
-            elif kind == TEXT:
-                exact = self._exact.get(int(value))
-                if exact is None:
-                    self._lose(POINTS, POINT_SIZE)
-                    exact = 0
+            if kind == FLOAT:
+                continue
+            exact = int(value) if kind == INTEGER else self._exact.get(int(value))
+            if exact is not None:
                 history.exact[base + position] = exact
-                values[position] = _as_float(exact)
+                values[position] = to_float(exact)
+            else:  # the event with the value is damaged
+                self._lose(POINTS, POINT_SIZE)
+                values[position] = math.nan
 
 
 def _open(path: str) -> int:
@@ -409,10 +410,3 @@ def _next_event(data: bytes, position: int, process: str) -> int:
 
 def _last_point(history: History) -> Point:
     return history[history.last_position]
-
-
-def _as_float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
