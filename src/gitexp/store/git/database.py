@@ -19,6 +19,7 @@ MERGE_AT = 16
 LARGEST_MERGED = 2 << 30
 RACY_NS = 20_000_000
 _ATTEMPTS = 3
+_LEFT_BEHIND_S = 86_400
 
 
 class MissingObject(CorruptData):
@@ -116,19 +117,13 @@ class ObjectDatabase:
         named = [(object_id(kind, data), kind, data) for kind, data in objects]
         if not named:
             return []
-        for attempt in range(1, _ATTEMPTS + 1):
-            writer = PackWriter(f"{self._own.path}/pack", durable=durable)
-            try:
-                for oid, kind, data in named:
-                    writer.add(oid, kind, data)
-                writer.finish()
-                break
-            except StorageFailed as error:
-                # `git gc --prune=now` sweeps temporary files of any age.
-                if attempt == _ATTEMPTS or not isinstance(error.__cause__, FileNotFoundError):
-                    raise
-            finally:
-                writer.abandon()
+        writer = PackWriter(f"{self._own.path}/pack", durable=durable)
+        try:
+            for oid, kind, data in named:
+                writer.add(oid, kind, data)
+            writer.finish()
+        finally:
+            writer.abandon()
         self._own.changed_ns = -1
         return [oid for oid, _, _ in named]
 
@@ -173,6 +168,7 @@ class ObjectDatabase:
                 finally:
                     writer.abandon()
                 gone += self._remove(merged, {made})
+            self.sweep_temporary(_LEFT_BEHIND_S)
         return gone
 
     def rewrite_kept(self, keep: set[bytes]) -> int:

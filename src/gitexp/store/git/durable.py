@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 
 from gitexp.errors import StorageFailed
 
-TEMPORARY = "tmp_gitexp_"
+# Not `tmp_`: `git gc --prune=now` removes such files of any age, also the one a writer is about to rename.
+TEMPORARY = "gitexp_tmp_"
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 _HINTS = {
