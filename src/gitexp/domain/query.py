@@ -37,7 +37,9 @@ from gitexp.errors import QueryError
 __all__ = ["Field", "Query", "SortKey", "describe", "fields", "matches", "parse", "parse_sort", "sort_summaries"]
 
 MOST_VALUES = 10_000
-DEEPEST = 50
+MOST_CONDITIONS = 500
+DEEPEST = 16
+"""With these limits no expression is too large for SQLite."""
 
 _PREFIXES: dict[str, FieldKind] = {
     **dict.fromkeys(("params", "param", "parameters", "parameter"), "param"),
@@ -143,6 +145,7 @@ class _Parser:
         self.text = text
         self.now = now
         self.values = 0
+        self.conditions = 0
         self.tokens = tokens(text)
         self.next = next(self.tokens)
 
@@ -194,6 +197,7 @@ class _Parser:
 
     def condition(self) -> Query:
         start = self.next.start
+        self.count_conditions(1)
         meaning = self.field()
         field = meaning.field
         if operator := self.take("=", "!="):
@@ -231,6 +235,7 @@ class _Parser:
         cells: dict[Cell, None] = {}
         for item in items:
             if not isinstance(item, Equal):
+                self.count_conditions(len(items))
                 return Or(tuple(items))
             cells.update(dict.fromkeys(item.cells))
         return Equal(meaning.field, tuple(cells))
@@ -251,6 +256,11 @@ class _Parser:
             self.fail(str(error), hint=error.hint)
         self.advance()
         return meant
+
+    def count_conditions(self, more: int) -> None:
+        self.conditions += more
+        if self.conditions > MOST_CONDITIONS:
+            self.fail(f"More than {MOST_CONDITIONS} conditions in one expression.")
 
     def sort_key(self) -> SortKey:
         token = self.next

@@ -9,7 +9,6 @@ from typing import Literal
 
 from gitexp.domain.matching import (
     FALSE,
-    NAN,
     TRUE,
     And,
     Cell,
@@ -18,6 +17,7 @@ from gitexp.domain.matching import (
     Like,
     Order,
     Query,
+    attribute_cell,
     cell,
     text_cell,
 )
@@ -36,6 +36,7 @@ _ATTRIBUTE_KINDS: dict[str, ValueKind] = {
     "dirty": "truth",
 }
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]+)?|inf|infinity|nan)\Z", re.IGNORECASE)
+_LONGEST_NUMBER = 4_000
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _LENGTH = re.compile(r"(?P<sign>[-+]?)(?P<parts>(?:[0-9]+(?:\.[0-9]+)?(?:ms|[smhdw]))+)\Z")
 _LENGTH_PART = re.compile(r"([0-9.]+)(ms|[smhdw])")
@@ -43,7 +44,10 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?P<hour>[T ]\d\d(?P<minute>:\d\d(?P<second>:\d\d(?P<part>\.\d{1,6})?)?)?)?(?:Z|[-+]\d\d:?\d\d)?\Z"
 )
-_TRUTHS = {"true": True, "false": False}
+_TRUTHS = {"true": True, "True": True, "false": False, "False": False}
+_STATUSES = tuple(status.value for status in Status)
+_MLFLOW_STATUSES = ("scheduled", "unfinished")
+"""Words that MLflow takes for a status and that no run here ever has."""
 
 
 class UnreadableValue(ValueError):
@@ -63,19 +67,15 @@ class Written:
 
     @property
     def truth(self) -> bool | None:
-        """The boolean that it is, or that Python, YAML or MLflow write so."""
-        exact = self.text if self.quoted else self.text.lower()
-        return _TRUTHS.get(exact.replace("T", "t").replace("F", "f"))
+        """The boolean that it is, or that Python or YAML write so."""
+        return _TRUTHS.get(self.text if self.quoted else self.text.lower())
 
     @property
     def number(self) -> int | float | None:
-        if not _NUMBER.match(self.text):
+        """The number that it is, quoted or not."""
+        if len(self.text) > _LONGEST_NUMBER or not _NUMBER.match(self.text):
             return None
-        if not _INTEGER.match(self.text):
-            return float(self.text)
-        if len(self.text) > 4000:
-            raise UnreadableValue("This number has more than 4,000 digits.")
-        return int(self.text)
+        return int(self.text) if _INTEGER.match(self.text) else float(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Meaning:
             return And((Order(self.field, ">=", low), Order(self.field, "<", low + width)))
         if self.kind == "commit":
             return Like(self.field, _plain_pattern(written.text.lower()) + "%", ignore_case=False)
-        return Equal(self.field, (cell(self._one(written)) if self.kind == "number" else self._one(written),))
+        return Equal(self.field, (attribute_cell(self._plain(written)),))
 
     def bound(self, written: Written) -> int | float | str:
         """What the field is compared with by <, <=, > and >=.
@@ -124,12 +124,8 @@ class Meaning:
         """
         if self.kind == "truth" or (self.kind == "any" and not written.quoted and written.truth is not None):
             raise UnreadableValue("A boolean is neither below nor above anything.", "Compare it with = or !=.")
-        if self.kind == "time":
-            return self._moment(written)[0]
-        number = written.number if self.kind == "any" else None
-        found = self._one(written) if self.kind != "any" else number if number is not None else text_cell(written.text)
-        bound = cell(found) if isinstance(found, (int, float)) else found
-        if bound == NAN:
+        bound = self._moment(written)[0] if self.kind == "time" else attribute_cell(self._plain(written))
+        if not isinstance(bound, (int, float, str)):
             raise UnreadableValue("'nan' is neither below nor above anything.", "Compare it with = or !=.")
         return bound
 
@@ -137,16 +133,19 @@ class Meaning:
         """What the field is compared with by `like`."""
         return written.text.lower() if self.kind in ("status", "commit") else written.text
 
-    def _one(self, written: Written) -> int | float | str:
-        if self.kind == "text":
+    def _plain(self, written: Written) -> int | float | str:
+        """The value where it stands for one number or text."""
+        if self.kind in ("text", "commit"):
             return written.text
         if self.kind == "status":
             return _status(written.text)
         if self.kind == "seconds" and (length := _length(written.text)) is not None:
             return length
-        if written.truth is not None and (self.kind == "truth" or not written.quoted) and self.kind != "seconds":
-            return int(written.truth)
         number = written.number
+        if self.kind == "any":
+            return written.text if number is None else number
+        if number is None and self.kind != "seconds" and written.truth is not None:
+            return int(written.truth)
         if number is None or (self.kind == "truth" and number not in (0, 1)):
             raise UnreadableValue(*self._wanted())
         return number
@@ -160,19 +159,18 @@ class Meaning:
 
     def _moment(self, written: Written) -> tuple[float, float]:
         """The moment as seconds since 1970, and how long it lasts as precisely as it is written."""
-        number = written.number
-        if number is not None and number == number:
-            return (number / 1000, 0.001) if self.milliseconds else (float(number), 0.001)
+        number = cell(written.number)
+        if isinstance(number, (int, float)):
+            return number / 1000 if self.milliseconds else float(number), 0.001
         length = _length(written.text)
         if length is not None and written.text[0] == "-":
             return self.now + length, 0.001
+        if length is not None:
+            raise UnreadableValue("Expected a time.", f"Write -{written.text.lstrip('+')} for that long ago.")
         found = _TIME.match(written.text)
-        if found is None or length is not None:
+        if found is None:
             raise UnreadableValue(
-                "Expected a time.",
-                f"Write -{written.text.lstrip('+')} for that long ago."
-                if length is not None
-                else "Write a date or time like '2026-11-21' or '2026-11-21T08:30' (UTC), or -7d for seven days ago.",
+                "Expected a time.", "Write a time like '2026-11-21' or '2026-11-21T08:30' (UTC), or -7d for a week ago."
             )
         try:
             moment = datetime.fromisoformat(written.text)
@@ -196,7 +194,7 @@ def _any_cells(written: Written) -> tuple[Cell, ...]:
 
 def _status(text: str) -> str:
     status = text.lower()
-    if status not in _STATUSES:
+    if status not in _STATUSES + _MLFLOW_STATUSES:
         raise UnreadableValue(f"There is no status {text!r}.", f"A status is {', '.join(_STATUSES)}.")
     return status
 
@@ -217,6 +215,3 @@ def _precision(found: re.Match[str]) -> float:
 
 def _plain_pattern(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
-
-
-_STATUSES = tuple(status.value for status in Status)

@@ -29,9 +29,18 @@ from gitexp.domain.matching import (
 )
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.domain.values import Number
-from gitexp.store.index_document import StoredSummary
-from gitexp.store.index_file import RunSource, is_damage, locate, open_file, open_memory, refresh, remove_file
+from gitexp.store.index_document import StoredSummary, is_whole
 from gitexp.store.index_sql import Statement
+from gitexp.store.index_tables import (
+    RunSource,
+    is_damage,
+    locate,
+    open_file,
+    open_memory,
+    reading,
+    refresh,
+    remove_file,
+)
 
 __all__ = ["RunIndex", "RunSource"]
 
@@ -53,6 +62,7 @@ class RunIndex:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._is_file = True
+        self._is_fresh = False
         self._was_remade = False
 
     def refresh(self) -> None:
@@ -136,15 +146,13 @@ class RunIndex:
         scope = _scope(None, experiment, "no")
 
         def ask(db: sqlite3.Connection) -> dict[str, tuple[Number, Number]]:
-            found = {}
-            for name in names:
-                statement = _statement(db)
-                column = statement.number_or_text(Field("metric", name))
-                sql = f"SELECT min({column}), max({column}) FROM runs WHERE {statement.condition(scope)}"
-                low, high = statement.execute(db, sql).fetchone()
-                if low is not None:
-                    found[name] = (low, high)
-            return found
+            statement = _statement(db)
+            columns = [statement.number_or_text(Field("metric", name)) for name in names]
+            wanted = ", ".join(f"min({column}), max({column})" for column in columns)
+            sql = f"SELECT {wanted or 1} FROM runs WHERE {statement.condition(scope)}"
+            found = statement.execute(db, sql).fetchone()
+            pairs = zip(names, found[0::2], found[1::2], strict=False)
+            return {name: (low, high) for name, low, high in pairs if low is not None}
 
         return self._ask(ask)
 
@@ -153,15 +161,14 @@ class RunIndex:
         return self.search(_begins("id", prefix), deleted="yes")
 
     def by_name(self, name: str, *, experiment: Sequence[str] | None = None) -> list[RunSummary]:
-        """The runs with exactly this name, newest first."""
+        """The runs with exactly this name, removed ones too, newest first."""
         return self.search(Equal(Field("run", "name"), (storable(name),)), experiment=experiment, deleted="yes")
 
     def by_commit_prefix(self, prefix: str) -> list[RunSummary]:
         """The runs whose own commit begins so, removed ones too; else the runs whose code's commit does."""
 
         def ask(db: sqlite3.Connection) -> list[RunSummary]:
-            low = storable(prefix.lower())
-            found = db.execute("SELECT run FROM tips WHERE tip >= ? AND tip < ?", (low, low + "g"))
+            found = db.execute("SELECT run FROM tips WHERE instr(line, ?)", (" " + storable(prefix.lower()),))
             return _summaries(db, [run for (run,) in found])
 
         return self._ask(ask) or self.search(_begins("commit", prefix.lower()))
@@ -201,11 +208,15 @@ class RunIndex:
         with self._lock:
             while True:
                 try:
-                    is_new = self._db is None
-                    db = self._db = self._db or (open_file if self._is_file else open_memory)(self._path)
-                    if is_new or look_again:
-                        refresh(db, self._source)
-                    return question(db)
+                    if self._db is None:
+                        self._db = (open_file if self._is_file else open_memory)(self._path)
+                        look_again = True
+                    if look_again or not self._is_fresh:
+                        self._is_fresh = False
+                        refresh(self._db, self._source)
+                        self._is_fresh = True
+                    with reading(self._db):
+                        return question(self._db)
                 except sqlite3.DatabaseError as error:
                     if not self._is_file:
                         raise
@@ -244,7 +255,9 @@ def _summaries(db: sqlite3.Connection, runs: list[int]) -> list[RunSummary]:
     for start in range(0, len(runs), _AT_ONCE):
         wanted = ", ".join(map(str, runs[start : start + _AT_ONCE]))
         documents.update(db.execute(f"SELECT run, document FROM docs WHERE run IN ({wanted})"))
-    return [StoredSummary(documents[run]) for run in runs]
+    if not all(map(is_whole, documents.values())):
+        raise sqlite3.DatabaseError("a damaged document")
+    return [StoredSummary.of(documents[run]) for run in runs]
 
 
 _AT_ONCE = 1_000

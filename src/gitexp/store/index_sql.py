@@ -29,6 +29,7 @@ Locate = Callable[[Field], str | None]
 
 
 _NAN = f"x'{NAN.hex()}'"
+_GROUP = 60
 _FIRST_TEXT = "''"
 _FIRST_BYTES = "x''"
 

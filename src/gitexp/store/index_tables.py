@@ -2,8 +2,8 @@
 
 runs    one row a run: its attributes, and one column (c1, c2, ...) for each key of params, metrics and tags
 keys    the column of each key; a key beyond SQLite's limit of columns has none, and its cells are in `extra`
-docs    the whole summary of a run as JSON
-tips    which commit of each ref has been read; `broken` those that could not be
+docs    the whole summary of each run
+tips    what has been read, as lines of a ref and its commit; `broken` what could not be
 state   the source's fingerprint when all of it had been read, and a count of the changes to this file
 """
 
@@ -14,10 +14,9 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any, Protocol
 
-from gitexp.domain.matching import ATTRIBUTES, Cell, Field, attribute_cell, cell
+from gitexp.domain.matching import ATTRIBUTES, Cell, Field, attribute_cell, cell, storable
 from gitexp.domain.run import FORMAT
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.store.index_document import RECORD_FIELDS, encode_document
@@ -36,10 +35,10 @@ _ATTRIBUTE_COLUMNS = ", ".join(f'"{name}"' for name in _ATTRIBUTES)
 _TABLES = (
     "CREATE TABLE state (fingerprint TEXT, changes INTEGER NOT NULL)",
     "INSERT INTO state VALUES (NULL, 0)",
-    "CREATE TABLE tips (ref TEXT PRIMARY KEY, tip TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE tips (line TEXT PRIMARY KEY, run INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE broken (ref TEXT PRIMARY KEY, tip TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID",
     f"CREATE TABLE runs (run INTEGER PRIMARY KEY, {_ATTRIBUTE_COLUMNS})",
-    "CREATE TABLE docs (run INTEGER PRIMARY KEY, document TEXT NOT NULL)",
+    "CREATE TABLE docs (run INTEGER PRIMARY KEY, document BLOB NOT NULL)",
     "CREATE TABLE keys (id INTEGER PRIMARY KEY, kind TEXT, key TEXT, is_column INTEGER NOT NULL, UNIQUE (kind, key))",
     "CREATE TABLE extra (key INTEGER, run INTEGER, cell, PRIMARY KEY (key, run)) WITHOUT ROWID",
     "CREATE INDEX extra_of_run ON extra (run)",
@@ -89,7 +88,7 @@ def open_memory(path: str) -> sqlite3.Connection:
     """An index in memory that begins with what the file says, where that can be read."""
     db = _connect(":memory:")
     try:
-        with closing(_connect(f"{Path(path).absolute().as_uri()}?mode=ro", wait_s=0.2)) as file:
+        with closing(_connect(f"file:{_escaped(path)}?mode=ro", wait_s=0.2)) as file:
             if _has_tables(file):
                 file.backup(db)
                 return db
@@ -98,6 +97,17 @@ def open_memory(path: str) -> sqlite3.Connection:
         db = _connect(":memory:")
     _create_tables(db)
     return db
+
+
+@contextmanager
+def reading(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is of one moment, whoever writes meanwhile."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.DatabaseError):
+            db.execute("ROLLBACK")
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -120,6 +130,8 @@ def locate(db: sqlite3.Connection, field: Field) -> str | None:
     """The SQL expression of a field's cell in `runs`; None where no run has the field."""
     if field.kind == "run":
         return f'"{field.key}"'
+    if storable(field.key) != field.key:
+        return None
     found = db.execute("SELECT id, is_column FROM keys WHERE kind = ? AND key = ?", (field.kind, field.key)).fetchone()
     if found is None:
         return None
@@ -135,10 +147,10 @@ def refresh(db: sqlite3.Connection, source: RunSource) -> None:
     if mark is not None and mark == seen:
         return
     tips = source.tips()
-    known = dict(db.execute("SELECT ref, tip FROM tips"))
-    gone = [ref for ref in known if ref not in tips]
+    old, new = _differences(_known_lines(db), sorted(map(" ".join, tips.items())))
+    changed = [(ref, tip) for ref, _, tip in (line.partition(" ") for line in new)]
+    gone = [line.partition(" ")[0] for line in old]
     gone += [ref for (ref,) in db.execute("SELECT ref FROM broken") if ref not in tips]
-    changed = [(ref, tip) for ref, tip in tips.items() if known.get(ref) != tip]
     if not changed and not gone:
         if mark is not None:
             with suppress(sqlite3.OperationalError), _writing(db):  # a read-only index is as good
@@ -152,6 +164,33 @@ def refresh(db: sqlite3.Connection, source: RunSource) -> None:
             _Writer(db).write(loaded, gone if start == 0 else [])
             _note(db, mark if is_ours and start == starts[-1] else None)
             changes = changes + 1 if is_ours else -1
+
+
+def _known_lines(db: sqlite3.Connection) -> list[str]:
+    """The lines of `tips`, sorted. One long text is read several times faster than many rows."""
+    text = db.execute("SELECT group_concat(line, char(10)) FROM tips").fetchone()[0]
+    return sorted(text.split("\n")) if text else []
+
+
+def _differences(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+    """What only `old` has, and what only `new` has; both are sorted. Steps over what is the same in strides."""
+    only_old, only_new = [], []
+    at = there = 0
+    stride = 1
+    while at < len(old) and there < len(new):
+        if old[at : at + stride] == new[there : there + stride]:
+            at += stride
+            there += stride
+            stride *= 2
+        elif stride > 1:
+            stride //= 2
+        elif old[at] < new[there]:
+            only_old.append(old[at])
+            at += 1
+        else:
+            only_new.append(new[there])
+            there += 1
+    return only_old + old[at:], only_new + new[there:]
 
 
 class _Writer:
@@ -182,25 +221,26 @@ class _Writer:
                 except (ValueError, RecursionError) as error:
                     broken.append((found.ref, found.commit, f"It cannot be indexed: {error}."))
                     continue
-                tips.append((found.ref, found.commit, run))
+                tips.append((f"{found.ref} {found.commit}", run))
                 documents.append((run, document))
             else:
-                broken.append((found.ref, found.commit, found.reason))
+                broken.append((found.ref, found.commit, storable(found.reason)))
         for shape in self.shapes.values():
             self.db.executemany(shape.insert, shape.rows)
-        self.db.executemany("INSERT INTO tips VALUES (?, ?, ?)", tips)
+        self.db.executemany("INSERT INTO tips VALUES (?, ?)", tips)
         self.db.executemany("INSERT INTO docs VALUES (?, ?)", documents)
         self.db.executemany("INSERT INTO extra VALUES (?, ?, ?)", extra)
         self.db.executemany("INSERT INTO broken VALUES (?, ?, ?)", broken)
 
-    def forget(self, refs: Iterable[str]) -> None:
-        named = [(ref,) for ref in refs]
-        found = (self.db.execute("SELECT run FROM tips WHERE ref = ?", name).fetchone() for name in named)
-        runs = [run for run in found if run is not None]
+    def forget(self, refs: Sequence[str]) -> None:
+        known = []
+        for ref in refs:
+            among = (f"{ref} ", f"{ref}!")  # '!' follows ' '
+            known += self.db.execute("SELECT line, run FROM tips WHERE line > ? AND line < ?", among).fetchall()
+        self.db.executemany("DELETE FROM tips WHERE line = ?", [(line,) for line, _ in known])
         for table in ("runs", "docs", "extra"):
-            self.db.executemany(f"DELETE FROM {table} WHERE run = ?", runs)
-        for table in ("tips", "broken"):
-            self.db.executemany(f"DELETE FROM {table} WHERE ref = ?", named)
+            self.db.executemany(f"DELETE FROM {table} WHERE run = ?", [(run,) for _, run in known])
+        self.db.executemany("DELETE FROM broken WHERE ref = ?", [(ref,) for ref in refs])
 
     def shape(self, summary: RunSummary) -> _Shape:
         names = (tuple(summary.params), tuple(summary.metrics), tuple(summary.tags))
@@ -250,6 +290,11 @@ def _connect(path: str, *, wait_s: float = WAIT_S) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
     )
+
+
+def _escaped(path: str) -> str:
+    """The path inside a `file:` address of SQLite."""
+    return os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _has_tables(db: sqlite3.Connection) -> bool:
