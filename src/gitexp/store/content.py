@@ -7,11 +7,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import CorruptData, NotFound, StorageFailed, UsageError
+from gitexp.store.git.durable import make_folder, open_temporary, remove, storing, sync_folder, write_all
 
 _BUFFER = 1 << 20
 _FICLONE = 0x40049409
@@ -47,9 +48,10 @@ class ContentStore:
         """
         source = _open_regular(path)
         try:
-            return self._add(source)
-        except OSError as error:
-            raise StorageFailed(f"'{os.fspath(path)}' cannot be stored: {error.strerror or error}.") from error
+            with self._unfinished() as (fd, temporary):
+                pointer = _hash(fd, None) if _clone(source, fd) else _hash(source, fd)
+                self._keep(fd, temporary, pointer)
+                return pointer
         finally:
             os.close(source)
 
@@ -60,14 +62,10 @@ class ContentStore:
             StorageFailed: it cannot be written.
         """
         pointer = Pointer(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-        if self._is_kept(pointer):
-            return pointer
-        try:
-            with _Unfinished(self._temporary) as file:
-                _write_all(file.fd, memoryview(data))
-                file.keep_as(self._path(pointer.sha256))
-        except OSError as error:
-            raise StorageFailed(f"Content cannot be stored: {error.strerror or error}.") from error
+        if not self._is_kept(pointer):
+            with self._unfinished() as (fd, temporary):
+                write_all(fd, data)
+                self._keep(fd, temporary, pointer)
         return pointer
 
     def open(self, pointer: Pointer) -> BinaryIO:
@@ -149,54 +147,32 @@ class ContentStore:
             pass
         return True
 
-    def _add(self, source: int) -> Pointer:
-        with _Unfinished(self._temporary) as file:
-            pointer = _hash(file.fd, None) if _clone(source, file.fd) else _hash(source, file.fd)
-            if not self._is_kept(pointer):
-                file.keep_as(self._path(pointer.sha256))
-            return pointer
-
-
-class _Unfinished:
-    """A temporary file that is gone in the end unless it was kept."""
-
-    def __init__(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
-        self._path = os.path.join(folder, f"content-{os.getpid()}-{os.urandom(6).hex()}")
-        self.fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-
-    def __enter__(self) -> _Unfinished:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
-
-    def keep_as(self, path: str) -> None:
-        """Make it durable under its name. New folders come first, so most file systems write all of it at once."""
-        folder = os.path.dirname(path)
-        changed = _make_folders(folder)
-        os.fchmod(self.fd, 0o444)
-        os.fsync(self.fd)
+    @contextmanager
+    def _unfinished(self) -> Iterator[tuple[int, str]]:
+        """A temporary file (descriptor, path) that is gone in the end unless it was kept."""
+        fd, path = open_temporary(self._temporary)
         try:
-            os.replace(self._path, path)
+            with storing(path):
+                yield fd, path
+        finally:
+            os.close(fd)
+            remove(path)
+
+    def _keep(self, fd: int, temporary: str, pointer: Pointer) -> None:
+        """Make the temporary file durable under its name."""
+        if self._is_kept(pointer):
+            return
+        path = self._path(pointer.sha256)
+        folder = os.path.dirname(path)
+        os.fchmod(fd, os.fstat(fd).st_mode & 0o444)
+        os.fsync(fd)
+        make_folder(folder)
+        try:
+            os.replace(temporary, path)
         except FileNotFoundError:  # the folder was empty and somebody has just removed it
-            changed += _make_folders(folder)
-            os.replace(self._path, path)
-        for name in (*changed, folder):
-            _sync_folder(name)
-
-
-def _make_folders(path: str) -> list[str]:
-    """Make a folder and those above it; gives the folders that got a new name in them, the topmost first."""
-    if os.path.isdir(path):
-        return []
-    above = os.path.dirname(path)
-    changed = [*_make_folders(above), above]
-    with suppress(FileExistsError):
-        os.mkdir(path)
-    return changed
+            make_folder(folder)
+            os.replace(temporary, path)
+        sync_folder(folder)
 
 
 def _open_regular(path: str | os.PathLike[str]) -> int:
@@ -228,22 +204,9 @@ def _hash(source: int, target: int | None) -> Pointer:
     while count := os.readv(source, [buffer]):
         digest.update(view[:count])
         if target is not None:
-            _write_all(target, view[:count])
+            write_all(target, view[:count])
         size += count
     return Pointer(sha256=digest.hexdigest(), size_bytes=size)
-
-
-def _write_all(fd: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _names(folder: str, length: int) -> list[str]:

@@ -20,7 +20,8 @@ from json import JSONEncoder
 from typing import Any, Final
 
 from gitexp.domain.values import Number
-from gitexp.errors import UsageError
+from gitexp.errors import StorageFailed, UsageError
+from gitexp.store.git.durable import sync_folder
 
 VERSION: Final = 1
 EVENTS: Final = ".events"
@@ -145,7 +146,7 @@ class JournalWriter:
         self._waiting_bytes = 0
         self._dropped = 0
         self._in_trouble = False
-        self._is_gone = False
+        self._has_told = False
         self._synced = (0, 0)
         self._attach_point(-1)
 
@@ -224,7 +225,7 @@ class JournalWriter:
 
     def _append(self, file: _File, records: list[bytes]) -> None:
         if self._closed:
-            self._tell_gone("Something was logged after the run had ended; it is not recorded.")
+            self._tell_once("Something was logged after the run had ended; it is not recorded.")
             return
         if file.fd >= 0 and not self._waiting_bytes:
             with suppress(OSError):
@@ -287,21 +288,19 @@ class JournalWriter:
                 fds += [os.dup(file.fd) for file in (self._events, self._points) if file.fd >= 0]
             for fd in fds:
                 sync(fd)
-            if fds:
-                _sync_folder(self.folder)
-            if not all(os.fstat(fd).st_nlink for fd in fds):
-                raise FileNotFoundError
-        except FileNotFoundError:
-            self._tell_gone(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
-        except OSError as error:
-            self._on_trouble(f"The journal {self.folder!r} may not be on the disk ({error.strerror or error}).")
+            if fds and not os.path.isdir(self.folder):
+                self._tell_once(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
+            sync_folder(self.folder)
+        except (OSError, StorageFailed) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._on_trouble(f"The journal {self.folder!r} may not be on the disk yet ({reason}).")
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _tell_gone(self, message: str) -> None:
-        if not self._is_gone:
-            self._is_gone = True
+    def _tell_once(self, message: str) -> None:
+        if not self._has_told:
+            self._has_told = True
             self._on_trouble(message)
 
     def _sync_soon(self) -> None:
@@ -427,14 +426,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _memory(records: list[bytes]) -> int:

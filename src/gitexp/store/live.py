@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gitexp.domain.environment import Environment
-from gitexp.domain.identity import RunId, is_run_id
-from gitexp.domain.keys import shorten
+from gitexp.domain.identity import DEFAULT_EXPERIMENT, RunId, is_run_id, readable_name
+from gitexp.domain.keys import parse_artifact_path, shorten
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import Content, Input, Run, RunRecord, Status, run_from_dict
 from gitexp.domain.values import Value, same_value
-from gitexp.errors import Conflict, NotFound, StorageFailed
-from gitexp.store.output import OutputLog, read_output
+from gitexp.errors import Conflict, InvalidName, NotFound
+from gitexp.store.git.durable import failure, make_folder, sync_folder
+from gitexp.store.output import read_output
 from gitexp.store.playback import Event, Journals, read_journals, read_summary
-
-__all__ = ["LiveEntry", "LiveFolder", "LiveRuns", "OutputLog", "read_output"]
 
 _LOCK = "lock"
 _ADOPT_TRIES = 4
@@ -85,22 +84,21 @@ class LiveRuns:
         final = os.path.join(self.folder, run_id)
         made = self._temporary_name("live", run_id)
         try:
-            os.makedirs(self.folder, exist_ok=True)
-            os.makedirs(made)
+            make_folder(self.folder)
+            make_folder(made)
             fd = os.open(os.path.join(made, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.rename(made, final)
+                sync_folder(self.folder)
             except BaseException:
                 os.close(fd)
                 shutil.rmtree(made, ignore_errors=True)
                 raise
-        except FileExistsError as error:
-            raise Conflict(f"The run '{run_id}' is being recorded already.") from error
         except OSError as error:
             if os.path.exists(final):
                 raise Conflict(f"The run '{run_id}' is being recorded already.") from error
-            raise StorageFailed(f"The folder '{final}' cannot be made: {error.strerror or error}.") from error
+            raise failure("make", final, error) from error
         return LiveFolder(run_id, final, fd)
 
     def list(self) -> list[LiveEntry]:
@@ -117,15 +115,13 @@ class LiveRuns:
         return entries
 
     def adopt(self, run_id: RunId) -> LiveFolder | None:
-        """Hold a run that nobody holds; None where somebody does, or where it is gone. One of several gets it."""
+        """Hold a run that nobody holds, as one of several callers; None for the others, and where it is gone."""
         folder = os.path.join(self.folder, run_id)
         path = os.path.join(folder, _LOCK)
         try:
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
+        except OSError:  # gone, another user's, or on a disk we cannot write
             return None
-        except OSError as error:
-            raise StorageFailed(f"'{path}' cannot be opened: {error.strerror}.") from error
         if _lock(fd) and _is_same_file(fd, path):
             return LiveFolder(run_id, folder, fd)
         os.close(fd)
@@ -156,14 +152,14 @@ class LiveRuns:
 
     def remove(self, run_id: RunId) -> None:
         """Remove the run's folder at once for others; nothing there is fine."""
-        os.makedirs(self._temporary, exist_ok=True)
+        make_folder(self._temporary)
         gone = self._temporary_name("gone", run_id)
         try:
             os.rename(os.path.join(self.folder, run_id), gone)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StorageFailed(f"The live run '{run_id}' cannot be removed: {error.strerror or error}.") from error
+            raise failure("remove", os.path.join(self.folder, run_id), error) from error
         shutil.rmtree(gone, ignore_errors=True)
 
     def _temporary_name(self, what: str, run_id: RunId) -> str:
@@ -193,6 +189,8 @@ def _is_held(folder: str) -> bool | None:
         fd = os.open(os.path.join(folder, _LOCK), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False if os.path.isdir(folder) else None
+    except PermissionError:  # another user's: not ours to find abandoned
+        return True
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
@@ -225,6 +223,7 @@ class _Assembly:
         self.consumed: dict[str, None] = {}
         self.inputs: list[Input] = []
         self.warnings: dict[str, None] = {}
+        self._folders: set[str] = set()
 
     def start(self, event: Event) -> None:
         payload = event.payload
@@ -245,10 +244,10 @@ class _Assembly:
 
     def artifact(self, event: Event) -> None:
         payload = event.payload
-        self.artifacts[payload["path"]] = Pointer(sha256=payload["sha256"], size_bytes=payload["size"])
+        self._keep(payload["path"], Pointer(sha256=payload["sha256"], size_bytes=payload["size"]))
 
     def file(self, event: Event) -> None:
-        self.artifacts[event.payload["path"]] = event.data or b""
+        self._keep(event.payload["path"], event.data or b"")
 
     def environment_(self, event: Event) -> None:
         payload = event.payload
@@ -280,6 +279,15 @@ class _Assembly:
     def warn(self, text: str) -> None:
         self.warnings[text] = None
 
+    def _keep(self, path: str, content: Content) -> None:
+        path = parse_artifact_path(path)
+        above = {path[:end] for end, character in enumerate(path) if character == "/"}
+        if path in self._folders or not above.isdisjoint(self.artifacts):
+            self.warn(f"The artifact {shorten(path)} is left out: one is a file, another in a folder of the same name.")
+            return
+        self._folders |= above
+        self.artifacts[path] = content
+
     def _consume(self, commits: Iterable[str]) -> None:
         self.consumed.update(dict.fromkeys(commits))
 
@@ -308,13 +316,13 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> Run:
             continue
         try:
             tell(assembly, event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidName) as error:
             assembly.warn(f"A record of the journal {event.process} ('{event.kind}') makes no sense: {error!r}.")
     for name, size in journals.lost.items():
         assembly.warn(f"{size:,} bytes of the journal {name} could not be read.")
-    record = assembly.record
-    if record is None:
-        raise NotFound(f"The live run '{run_id}' has not begun.")
+    record = assembly.record or _salvaged_record(run_id, journals)
+    if assembly.record is None:
+        assembly.warn("How the run began could not be read; its name and experiment are made up.")
     record = replace(
         record,
         inputs=(*record.inputs, *assembly.inputs),
@@ -335,6 +343,20 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> Run:
         code_pointers=assembly.code_pointers,
         consumed=tuple(assembly.consumed),
     )
+
+
+def _salvaged_record(run_id: RunId, journals: Journals) -> RunRecord:
+    """A record for a run whose first event is damaged, so that the rest of it is kept.
+
+    Raises:
+        NotFound: nothing is damaged: it was killed before its first event.
+    """
+    has_events = any(event.kind != "warning" for event in journals.events)
+    if not (has_events or journals.metrics or journals.lost):
+        raise NotFound(f"The live run '{run_id}' has not begun.")
+    start = min((event.time for event in journals.events), default=0.0)
+    name = readable_name(run_id)
+    return RunRecord(id=run_id, name=name, experiment=DEFAULT_EXPERIMENT, status=Status.RUNNING, start=start)
 
 
 def _crashed(record: RunRecord, last_time: float | None) -> RunRecord:
