@@ -52,7 +52,7 @@ class PackedRefs:
             self._start = self._data.find(b"\n") + 1
             self._header = self._data[: self._start]
         elif len(self._data):
-            self._header = b"# pack-refs with: sorted \n"
+            self._header = _HEADER + b" \n"
         if self._start < len(self._data) and b" sorted " not in self._header:
             self._sort()
 

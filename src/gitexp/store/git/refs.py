@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from gitexp.errors import Conflict, CorruptData, InvalidName
@@ -21,7 +21,6 @@ from gitexp.store.git.packedrefs import PackedRefs, identity_of, is_ref_name
 OURS = "refs/gitexp/"
 RACY_NS = 20_000_000
 STALE_S = 60
-PATIENCE_S = 5
 
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _OF_A_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
@@ -37,13 +36,16 @@ class RefStore:
     Args:
         git_dir: of this worktree; holds HEAD.
         common_dir: holds what all worktrees share.
+        patience_s: how long to wait for a lock that another process holds.
     """
 
-    def __init__(self, git_dir: str, common_dir: str) -> None:
+    def __init__(self, git_dir: str, common_dir: str, *, patience_s: float = 5) -> None:
+        self._patience_s = patience_s
         self._git_dir = git_dir
         self._common_dir = common_dir
         self._packed_path = os.path.realpath(f"{common_dir}/packed-refs")
         self._temporary = f"{common_dir}/gitexp/tmp"
+        self._held_path = f"{common_dir}/gitexp/refs.lock"
 
     def read(self, name: str) -> str | None:
         """The hex id that a ref (or HEAD) leads to, None if there is no such ref.
@@ -77,19 +79,19 @@ class RefStore:
             StorageFailed: the disk is full, read-only or failing.
         """
         path = self._path(check_name(name))
-        content = _content(commit)
-        before = PackedRefs(self._packed_path)
-        if before.find(name) is not None:
-            return False
-        self._refuse_neighbours(before, name)
-        temporary = durable.write_temporary(self._temporary, content)
+        temporary = durable.write_temporary(self._temporary, _content(commit))
         try:
-            if not self._link(temporary, path):
-                return False
+            with self._packed_held(fcntl.LOCK_SH):
+                before = PackedRefs(self._packed_path)
+                if before.find(name) is not None:
+                    return False
+                self._refuse_neighbours(before, name)
+                if not self._link(temporary, path) or self._was_packed_meanwhile(before, name, commit):
+                    return False
         finally:
             durable.remove(temporary)
         durable.sync_folder(os.path.dirname(path))
-        return not self._was_packed_meanwhile(before, name, commit)
+        return True
 
     def update(self, name: str, old: str, new: str) -> bool:
         """Moves a ref from `old` to `new`; False if it is not at `old`.
@@ -264,7 +266,7 @@ class RefStore:
             raise Conflict(f"There cannot be a ref {name!r} beside {taken!r}.", hint=f"Type: git update-ref -d {taken}")
 
     def _was_packed_meanwhile(self, before: PackedRefs, name: str, commit: str) -> bool:
-        """Whether someone made and packed the ref between our look at packed-refs and our link; then ours goes."""
+        """Whether git packed another's ref between our look at packed-refs and our link; then ours goes."""
         if identity_of(self._packed_path) == before.identity:
             return False
         packed = PackedRefs(self._packed_path).find(name)
@@ -294,17 +296,21 @@ class RefStore:
             durable.remove(temporary)
 
     def _acquire(self, temporary: str, lock: str) -> None:
-        give_up = time.monotonic() + PATIENCE_S
-        pause = 0.002
-        while not self._link(temporary, lock):
-            if self._break_stale(lock):
-                continue
+        def try_it() -> bool:
+            return self._link(temporary, lock) or (self._break_stale(lock) and self._link(temporary, lock))
+
+        self._wait_for(try_it, lock)
+
+    def _wait_for(self, try_it: Callable[[], bool], lock: str) -> None:
+        give_up = time.monotonic() + self._patience_s
+        pause = 0.002 * (1 + os.getpid() % 7 / 7)
+        while not try_it():
             if time.monotonic() > give_up:
                 raise Conflict(
                     f"Another process holds the lock '{lock}'.",
                     hint=f"If no git and no gitexp is running, type: rm '{lock}'",
                 )
-            time.sleep(pause * (1 + os.getpid() % 7 / 7))
+            time.sleep(pause)
             pause = min(pause * 2, 0.2)
 
     def _break_stale(self, lock: str) -> bool:
@@ -314,13 +320,32 @@ class RefStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 there, mine = os.stat(lock), os.fstat(file.fileno())
                 ours = lock.startswith(f"{self._common_dir}/{OURS}") or file.read(16) == _OUR_LOCK
-                old = time.time() - max(mine.st_mtime, mine.st_ctime) > STALE_S
+                old = time.time() - mine.st_mtime > STALE_S
                 if not ours or not old or there.st_ino != mine.st_ino:
                     return False
                 os.unlink(lock)
                 return True
         except OSError:
             return False
+
+    @contextmanager
+    def _packed_held(self, how: int) -> Iterator[None]:
+        """A flock that keeps packed-refs as it is (shared) while a ref is created, or is held to change it (exclusive).
+
+        Without it a ref could be made, packed and unlinked by others between a creator's look at packed-refs and its
+        link, and then be made again.
+        """
+        durable.make_folder(os.path.dirname(self._held_path))
+        with durable.storing(self._held_path):
+            descriptor = os.open(self._held_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self._wait_for(lambda: _try_flock(descriptor, how), self._held_path)
+            try:
+                yield
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _rewriting_packed(self, changes: Mapping[str, str | None]) -> Iterator[None]:
@@ -330,7 +355,7 @@ class RefStore:
             needed = {name: value for name, value in changes.items() if value or packed.find(name) is not None}
             temporary = durable.write_temporary(self._temporary, packed.edited(needed)) if needed else ""
             try:
-                with self._lock(self._packed_path, _OUR_LOCK):
+                with self._packed_held(fcntl.LOCK_EX), self._lock(self._packed_path, _OUR_LOCK):
                     if identity_of(self._packed_path) != packed.identity or self._some_vanished(changes):
                         continue
                     if temporary:
@@ -393,6 +418,14 @@ def _read(path: str) -> bytes | None:
             return file.read(4096)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+
+
+def _try_flock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _folder_of(prefix: str) -> str:
