@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from gitexp import __version__
-from gitexp.errors import GitexpError, QueryError
+from gitexp.errors import GitexpError, QueryError, StorageFailed
 
-__all__ = ["COMMANDS", "command_line", "main"]
+__all__ = ["COMMANDS", "command_line", "execute", "main"]
 
 COMMANDS = {
     "Record": ("init", "run"),
@@ -22,7 +22,7 @@ COMMANDS = {
 }
 """The commands as the help groups them; each is `cli/<name>.py`, which calls it `command`."""
 
-BROKEN_PIPE, INTERRUPTED, OWN_BUG, STORAGE = 141, 130, 70, 7
+BROKEN_PIPE, INTERRUPTED, OWN_BUG = 141, 130, 70
 
 _NAMES = [name for names in COMMANDS.values() for name in names]
 
@@ -72,7 +72,7 @@ def main() -> None:
         if reconfigure:
             reconfigure(errors="backslashreplace")
     try:
-        code = _run(sys.argv[1:])
+        code = execute(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter's last flush must not fail
@@ -80,12 +80,14 @@ def main() -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
+    """Run one command and give its exit code; errors are printed, never raised, but for a broken pipe."""
     try:
-        result: Any = command_line.main(arguments, prog_name="gitexp", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        return _invoke(arguments)
     except BrokenPipeError:
         raise
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
     except GitexpError as error:
         _report(str(error), error.hint, query=error if isinstance(error, QueryError) else None)
         return error.exit_code
@@ -97,9 +99,18 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         where = f": '{error.filename}'" if error.filename else ""
         _report(f"{error.strerror or error}{where}.", "")
-        return STORAGE
+        return StorageFailed.exit_code
     except Exception as error:
         return _own_bug(error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    """`click.Group.main` without its handling of errors and pipes."""
+    if "_GITEXP_COMPLETE" in os.environ:
+        command_line.main(arguments, prog_name="gitexp")  # answers the shell and leaves
+    with command_line.make_context("gitexp", arguments) as context:
+        result: Any = command_line.invoke(context)
+    return result if isinstance(result, int) else 0
 
 
 def _report(message: str, hint: str, *, query: QueryError | None = None) -> None:

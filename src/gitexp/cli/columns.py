@@ -9,7 +9,7 @@ from typing import Any
 from gitexp.cli.table import Cell, Column
 from gitexp.cli.terminal import Terminal, printable
 from gitexp.cli.values import SHORT_COMMIT, SHORT_ID, age, ago, numbers, person, plain, status_cell, took
-from gitexp.domain.comparison import best, direction
+from gitexp.domain.direction import best, direction
 from gitexp.domain.keys import shorten
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import same_value

@@ -8,15 +8,11 @@ from click.shell_completion import get_completion_class
 from gitexp.cli.terminal import say
 from gitexp.errors import GitexpError
 
-_WHERE = {
-    "bash": "~/.bashrc",
-    "zsh": "~/.zshrc",
-    "fish": "~/.config/fish/completions/gitexp.fish",
-}
+_SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(short_help="Print a shell's completion script.")
-@click.argument("shell", type=click.Choice(list(_WHERE)))
+@click.argument("shell", type=click.Choice(_SHELLS), metavar="|".join(_SHELLS))
 def command(shell: str) -> None:
     """Print the script that makes SHELL complete gitexp.
 

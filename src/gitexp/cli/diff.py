@@ -20,7 +20,7 @@ from gitexp.reading import RunView
 
 @click.command(short_help="Compare two runs.")
 @click.argument("before", metavar="A", type=RUN)
-@click.argument("after", metavar="B", type=RUN, default="@")
+@click.argument("after", metavar="[B]", type=RUN, default="@")
 @click.option("--code", is_flag=True, help="The unified diff of the code.")
 @click.option("--all", "everything", is_flag=True, help="What is the same, too.")
 @click.option("--json", "form", flag_value="json", help="For programs.")

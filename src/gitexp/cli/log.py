@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gitexp.cli.opening import RUN, open_repository
+from gitexp.cli.table import Cell, Column, choose, cut, render
 from gitexp.cli.terminal import Terminal, look, printable, say, show_json
 from gitexp.cli.values import SHORT_COMMIT, ago, moment, person, status_cell
 from gitexp.comparing import HistoryEntry, Origin, history, origins
@@ -49,37 +50,47 @@ def command(run: str, as_json: bool) -> None:
 
 
 def _events(entries: list[HistoryEntry], terminal: Terminal) -> Iterator[str]:
-    now = time.time()
     if not entries:
         yield "  still being recorded: no history yet"
-    for entry in entries:
-        event = entry.event
-        commit = terminal.paint(event.commit[:SHORT_COMMIT], "yellow")
-        done = terminal.paint(_DONE.get(event.kind, event.kind).ljust(8), "bold")
-        yield f"  {commit}  {moment(event.time)}  {ago(event.time, now):>10}  {done}  {person(event.author)}"
+        return
+    now, events = time.time(), [entry.event for entry in entries]
+    columns = [
+        Column(title="", cells=[Cell(event.commit[:SHORT_COMMIT], "yellow") for event in events]),
+        Column(title="", cells=[Cell(moment(event.time)) for event in events], rank=1),
+        Column(title="", cells=[Cell(ago(event.time, now)) for event in events], right=True),
+        Column(title="", cells=[Cell(_DONE.get(event.kind, event.kind), "bold") for event in events]),
+        Column(title="", cells=[Cell(person(event.author)) for event in events], narrowest=8),
+    ]
+    lines = render(choose(columns, terminal.width - 2), terminal, indent=2, titles=False)
+    for line, entry in zip(lines, entries, strict=True):
+        yield line
         for change in entry.changes:
-            if change.key == "deleted":
-                continue
-            yield f"      {_change(change, terminal)}"
+            if change.key != "deleted":
+                text, style = _change(change, terminal)
+                yield "      " + terminal.paint(cut(text, terminal.width - 6, terminal.ellipsis), style)
 
 
-def _change(change: Change, terminal: Terminal) -> str:
-    key = change.key.removeprefix("tags.") if change.key.startswith("tags.") else change.key
+def _change(change: Change, terminal: Terminal) -> tuple[str, str]:
+    """What an event changed, and the style to show it in."""
+    key = printable(change.key.removeprefix("tags."))
     before, after = (printable(str(value or "")) for value in (change.before, change.after))
     if change.kind is Kind.ADDED:
-        return terminal.paint(f"+ {printable(key)}" + (f" = {after}" if after else ""), "green")
+        return f"+ {key}" + (f" = {after}" if after else ""), "green"
     if change.kind is Kind.REMOVED:
-        return terminal.paint(f"- {printable(key)}" + (f" = {before}" if before else ""), "red")
-    return f"{printable(key)}: {before} {terminal.glyph('→', '->')} {after}"
+        return f"- {key}" + (f" = {before}" if before else ""), "red"
+    return f"{key}: {before} {terminal.glyph('→', '->')} {after}", ""
 
 
 def _lineage(lineage: list[Origin], terminal: Terminal) -> Iterator[str]:
     if lineage:
         yield ""
         yield terminal.paint("Came from", "bold")
-    for origin in lineage:
-        what = terminal.paint((origin.commit or "")[:SHORT_COMMIT].ljust(SHORT_COMMIT), "yellow")
-        yield f"  {what}  {origin.kind.ljust(6)}  {printable(origin.text)}"
+        columns = [
+            Column(title="", cells=[Cell((origin.commit or "")[:SHORT_COMMIT], "yellow") for origin in lineage]),
+            Column(title="", cells=[Cell(origin.kind) for origin in lineage]),
+            Column(title="", cells=[Cell(printable(origin.text)) for origin in lineage], widest=200, narrowest=8),
+        ]
+        yield from render(columns, terminal, indent=2, titles=False)
 
 
 def _to_json(view: RunView, entries: list[HistoryEntry], lineage: list[Origin]) -> dict[str, Any]:

@@ -2,9 +2,84 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Any
+
 import click
 
+from gitexp.cli.opening import EXPERIMENT, open_repository
+from gitexp.cli.tag import parse_tags
+from gitexp.cli.terminal import look, printable, tell
+from gitexp.cli.values import duration, status_cell
+from gitexp.recording import RunRequest
+from gitexp.running.child import exit_like
+from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
 
-@click.command(short_help="Run a script and record it.")
-def command() -> None:
-    """x"""
+_DASHES = "gitexp.cli.run.dashes"
+
+
+class RunCommand(click.Command):
+    """Options end at the first word that is none; whether `--` stood before that word says what it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        own = given[: len(given) - len(ctx.params.get("words", ()))]
+        ctx.meta[_DASHES] = own[-1:] == ["--"]
+        return rest
+
+
+@click.command(
+    cls=RunCommand,
+    short_help="Run a script and record it.",
+    context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS]",
+)
+@click.option("-n", "--name", help="What to call the run; a readable name is made up otherwise.")
+@click.option("-e", "--experiment", type=EXPERIMENT, help="Where it belongs.  [default: the setting experiment]")
+@click.option("-t", "--tag", "tags", metavar="KEY[=VALUE]", multiple=True, help="Attach a tag. Repeatable.")
+@click.option("--note", metavar="TEXT", help="Say what it is about.")
+@click.option("-m", "--module", is_flag=True, help="SCRIPT is a module's name, as for 'python -m'.")
+@click.option("--strict", is_flag=True, help="Stop where something cannot be recorded, instead of warning.")
+@click.argument("words", metavar="SCRIPT [ARGS]... | -- COMMAND [ARGS]...", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(ctx: click.Context, words: tuple[str, ...], module: bool, **said: Any) -> int:
+    """Run a Python script, a module, or after '--' any command, and record it.
+
+    Recorded are code, environment, params, metrics and output. Everything after SCRIPT goes to it untouched, and gitexp
+    leaves as it does: same output, same exit code.
+
+    \b
+    gitexp run train.py --lr 0.1 --epochs 20
+    gitexp run -n baseline -e nyc-taxi -m taxi.train
+    gitexp run -- torchrun --nproc-per-node 2 train.py
+    """
+    kind = Kind.MODULE if module else Kind.COMMAND if ctx.meta[_DASHES] else Kind.FILE
+    run = RunRequest(
+        name=said["name"],
+        experiment=said["experiment"],
+        tags=parse_tags(said["tags"]),
+        note=said["note"],
+        strict=said["strict"] or None,
+    )
+    request = LaunchRequest(kind=kind, words=list(words), environ=dict(os.environ), run=run)
+    result = launch(request, open_repository(), on_trouble=_warn)
+    _say_how_it_went(result)
+    return exit_like(result.child)
+
+
+def _warn(message: str) -> None:
+    terminal = look(sys.stderr)
+    tell(f"{terminal.paint('gitexp: warning:', 'bold yellow')} {printable(message)}")
+
+
+def _say_how_it_went(result: LaunchResult) -> None:
+    """One line for a person; a program that reads stderr gets what the command wrote there and nothing else."""
+    terminal = look(sys.stderr)
+    if terminal.is_pipe or result.run_id is None:
+        return
+    state = status_cell(result.status, terminal)
+    name = terminal.paint(printable(result.name), "bold")
+    took = duration(result.child.duration_s)
+    tell(f"{terminal.paint(state.text, state.style)} {name} ({result.run_id}) in {took}: gitexp show {result.run_id}")

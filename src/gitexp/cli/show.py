@@ -97,8 +97,10 @@ def _header(view: RunView, terminal: Terminal) -> Iterator[str]:
         back = f"'gitexp restore {record.id}' brings it back"
         yield terminal.paint(f"removed {ago(record.deleted, now)}; {back}", "yellow")
     if view.tags:
-        tags = ", ".join(printable(f"{key}={value}" if value else key) for key, value in sorted(view.tags.items()))
-        yield f"{terminal.paint('tags', 'dim')} {terminal.paint(tags, 'yellow')}"
+        tags = [printable(f"{key}={value}" if value else key) for key, value in sorted(view.tags.items())]
+        first, *rest = _wrapped(tags, ", ", terminal, indent=5)
+        yield f"{terminal.paint('tags', 'dim')} {terminal.paint(first[5:], 'yellow')}"
+        yield from (terminal.paint(line, "yellow") for line in rest)
     if record.note:
         yield ""
         yield from (f"  {line}".rstrip() for line in printable_lines(record.note))
@@ -251,6 +253,7 @@ def _wrapped(facts: list[str], separator: str, terminal: Terminal, indent: int =
     """Facts in as many lines as they need, broken only between facts."""
     lines: list[str] = []
     for fact in facts:
+        fact = cut(fact, terminal.width - indent, terminal.ellipsis)
         if lines and width(lines[-1] + separator + fact) <= terminal.width:
             lines[-1] += separator + fact
         else:
@@ -278,7 +281,7 @@ def _to_json(view: RunView, changed: list[FileChange] | None) -> dict[str, Any]:
         "code_changes": None
         if changed is None
         else [
-            {"path": printable(file.path), "change": file.kind.value, "added": file.added, "removed": file.removed}
+            {"path": file.path, "kind": file.kind.value, "added": file.added, "removed": file.removed}
             for file in changed
         ],
     }

@@ -104,8 +104,8 @@ def render(columns: Sequence[Column], terminal: Terminal, *, indent: int = 0, ti
     lines = []
     if titles and any(column.title for column in columns):
         heads = [
-            terminal.paint(pad(cut_middle(column.title, width_, terminal.ellipsis), width_, right=column.right), "bold")
-            for column, width_ in zip(columns, widths, strict=True)
+            _drawn(Cell(cut_middle(column.title, columns_, terminal.ellipsis), "bold"), column, columns_, terminal)
+            for column, columns_ in zip(columns, widths, strict=True)
         ]
         lines.append(_line(heads, indent))
     drawn = (

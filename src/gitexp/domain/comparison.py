@@ -1,38 +1,28 @@
-"""What differs between two runs, as values; and which way a metric is better."""
+"""What differs between two runs, as values."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from gitexp.domain.direction import Direction, direction
 from gitexp.domain.values import Number, same_value
 
 __all__ = [
     "ArtifactState",
     "Change",
     "Comparison",
-    "Direction",
     "FileChange",
     "Kind",
     "MetricChange",
-    "best",
     "changes",
     "code_totals",
     "differing",
-    "direction",
     "metric_changes",
 ]
-
-
-class Direction(StrEnum):
-    """Which values of a metric are better."""
-
-    LOWER = "lower"
-    HIGHER = "higher"
 
 
 class Kind(StrEnum):
@@ -139,47 +129,6 @@ def code_totals(files: Iterable[FileChange]) -> tuple[int, int]:
     """Lines added and removed over all `files`."""
     files = list(files)
     return sum(file.added or 0 for file in files), sum(file.removed or 0 for file in files)
-
-
-def direction(metric: str) -> Direction | None:
-    """Which way a metric is better, as far as its name tells.
-
-    The name is cut into words ("val/logLoss" is val, log, loss). A word that is, or ends in, one of a short list (loss,
-    error, rmse, mae, perplexity, ...) means lower, one of another (accuracy, auc, f1, precision, recall, score, ...)
-    higher; lower wins where both occur ("f1_loss"), and a word "neg" turns the answer round, as in scikit-learn.
-    """
-    words = [word.lower() for word in _WORD.findall(metric)]
-    found = None
-    if any(map(_LOWER.search, words)):
-        found = Direction.LOWER
-    elif any(map(_HIGHER.search, words)):
-        found = Direction.HIGHER
-    if found is None or "neg" not in words:
-        return found
-    return Direction.HIGHER if found is Direction.LOWER else Direction.LOWER
-
-
-def best(metric: str, values: Iterable[Number | None]) -> Number | None:
-    """The best of several runs' values; None where the direction is not known, or where there is nothing to choose."""
-    way = direction(metric)
-    candidates = [value for value in values if value is not None and not math.isnan(value)]
-    if way is None or len(candidates) < 2:
-        return None
-    low, high = min(candidates), max(candidates)
-    if low == high:
-        return None
-    return low if way is Direction.LOWER else high
-
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+[a-z]*")
-_LOWER = re.compile(
-    r"(?:loss|losses|error|errors|rmse|rmsle|mse|mae|mape|smape|perplexity|nll|regret|divergence|deviance)[0-9]*\Z"
-    r"|\A(?:err|ppl|brier|wer|cer|eer|fid|kl|rms)[0-9]*\Z"
-)
-_HIGHER = re.compile(
-    r"(?:accuracy|auc|auroc|auprc|precision|recall|score|reward|likelihood)[0-9]*\Z"
-    r"|(?:\A|[0-9])acc[0-9]*\Z|\A(?:f1|r2|f1macro|f1micro|iou|miou|dice|bleu|rouge|ndcg|mrr|psnr|ssim|kappa|mcc|sensitivity|specificity)[0-9]*\Z"
-)
 
 
 def _change(key: str, before: Mapping[str, Any], after: Mapping[str, Any], same: Callable[[Any, Any], bool]) -> Change:
