@@ -18,6 +18,7 @@ _HEADER = re.compile(r'\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n]|\\[^\n])*)")?\]'
 _NAME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)[ \t]*(=?)")
 _PLAIN = re.compile(r'[ \t]*([^"\\#;\n]*)(?=\n|\Z)')
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b", "\\": "\\", '"': '"'}
+_SPACE = " \t\r\n"
 _TRUE = ("true", "yes", "on", "1")
 
 Key = tuple[str, str, str]
@@ -128,18 +129,18 @@ class _Reader:
     def _holds(self, condition: str, path: str) -> bool:
         kind, _, pattern = condition.partition(":")
         if kind in ("gitdir", "gitdir/i"):
-            return self._in_git_dir(pattern, path, ignore_case=kind == "gitdir/i")
+            return self._in_git_dir(pattern, path, fold=kind == "gitdir/i")
         if kind == "onbranch":
             branch = self._places.branch
             pattern += "**" if pattern.endswith("/") else ""
-            return branch is not None and wildmatch(pattern, branch)
+            return branch is not None and _matches(pattern, branch)
         if condition.startswith("hasconfig:remote.*.url:"):
             self.asks_for_remotes = True
             pattern = condition.removeprefix("hasconfig:remote.*.url:")
-            return any(wildmatch(pattern, url) for url in self._remote_urls or ())
+            return any(_matches(pattern, url) for url in self._remote_urls or ())
         return False
 
-    def _in_git_dir(self, pattern: str, path: str, *, ignore_case: bool) -> bool:
+    def _in_git_dir(self, pattern: str, path: str, *, fold: bool) -> bool:
         pattern = self._expand(pattern)
         if pattern.startswith("./"):
             pattern = os.path.dirname(os.path.realpath(path)) + pattern[1:]
@@ -148,7 +149,7 @@ class _Reader:
         if pattern.endswith("/"):
             pattern += "**"
         here = self._places.git_dir
-        return any(wildmatch(pattern, text, ignore_case=ignore_case) for text in {os.path.realpath(here), here})
+        return any(_matches(pattern, text, fold=fold) for text in {os.path.realpath(here), here})
 
     def _expand(self, path: str) -> str:
         if path == "~" or path.startswith("~/"):
@@ -156,34 +157,11 @@ class _Reader:
         return os.path.expanduser(path) if path.startswith("~") else path
 
 
-def wildmatch(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
-    """Git's glob for paths: `*` and `?` stay within a folder, `**` does not."""
-    flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-    return re.fullmatch(_glob_to_regex(pattern), text, flags) is not None
+def _matches(pattern: str, text: str, *, fold: bool = False) -> bool:
+    from gitexp.store.git.wildmatch import compile_pattern  # only conditional includes need it
 
-
-def _glob_to_regex(pattern: str) -> str:
-    parts = []
-    position = 0
-    token = re.compile(r"(?:(?<=/)|\A)\*\*/|(?<=/)\*\*\Z|\A\*\*\Z|\*+|\?|\[[!^]?\]?[^\]]*\]|\\.|.", re.DOTALL)
-    while found := token.match(pattern, position):
-        position = found.end()
-        text = found.group()
-        if text == "**/":
-            parts.append("(?:.*/)?")
-        elif text == "**" and position == len(pattern):
-            parts.append(".*")
-        elif text.startswith("*"):
-            parts.append("[^/]*")
-        elif text == "?":
-            parts.append("[^/]")
-        elif len(text) > 1 and text.startswith("["):
-            negated = text[1] in "!^"
-            inside = text[2 if negated else 1 : -1].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
-            parts.append(f"(?!/)[{'^' if negated else ''}{inside}]")
-        else:
-            parts.append(re.escape(text[-1]))
-    return "".join(parts)
+    matches = compile_pattern(os.fsencode(pattern), path=True, fold=fold)
+    return matches(os.fsencode(text).lower() if fold else os.fsencode(text)) is not None
 
 
 def _outer_files(environ: Mapping[str, str]) -> Iterator[str]:
@@ -213,8 +191,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Key, str]]:
 
 def _parse_file(path: str) -> Iterator[tuple[Key, str]]:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            text = file.read().replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return iter(())
     return _parse(text, path)
@@ -225,14 +203,14 @@ def _parse(text: str, path: str) -> Iterator[tuple[Key, str]]:
     section = subsection = ""
     position = 1 if text.startswith("\ufeff") else 0
     while position < len(text):
-        if text[position].isspace():
+        if text[position] in _SPACE:
             position += 1
         elif text[position] in "#;":
             position = _line_end(text, position)
         elif header := _HEADER.match(text, position):
             section, subsection = _section_of(header)
             position = header.end()
-        elif section and (name := _NAME.match(text, position)):
+        elif name := _NAME.match(text, position):
             value, position = _value(text, name.end()) if name[2] else ("true", name.end())
             if value is None or (not name[2] and text[position : position + 1] not in ("", "\n")):
                 raise _bad_line(text, position, path)
@@ -251,8 +229,8 @@ def _section_of(header: re.Match[str]) -> tuple[str, str]:
 def _value(text: str, position: int) -> tuple[str | None, int]:
     """The value that begins at `position` and where its line ends; None for one that git refuses."""
     if plain := _PLAIN.match(text, position):
-        return plain[1].rstrip(), plain.end()
-    while text[position : position + 1] in (" ", "\t"):
+        return plain[1].strip(_SPACE), plain.end()
+    while text[position : position + 1] in (" ", "\t", "\r"):
         position += 1
     made: list[str] = []
     kept = 0
@@ -276,7 +254,7 @@ def _value(text: str, position: int) -> tuple[str | None, int]:
             made.append(_ESCAPES[escaped])
         else:
             made.append(character)
-        if quoted or not character.isspace():
+        if quoted or character not in _SPACE:
             kept = len(made)
     return (None if quoted else "".join(made[:kept])), position
 
