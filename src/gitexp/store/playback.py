@@ -224,7 +224,7 @@ class _Process:
                 yield data[:size]
             else:
                 size = _next_point(data)
-                if not _is_rewritten(data, 0, size):
+                if not (_is_point(data[size : size + POINT_SIZE]) and _is_rewritten(data, 0, size)):
                     self._lose(POINTS, size)
             position += size
         self._lose(POINTS, max(self._end - position, 0))
@@ -334,7 +334,7 @@ def _next_point(data: bytes) -> int:
 
 
 def _is_point(data: bytes) -> bool:
-    return zlib.crc32(data) == _RESIDUE and 1 <= data[3] <= 3
+    return zlib.crc32(data) == _RESIDUE and len(data) == POINT_SIZE and 1 <= data[3] <= 3
 
 
 def _is_rewritten(data: bytes, position: int, size: int) -> bool:
