@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gitexp.domain.identity import ALPHABET, ID_LENGTH
 from gitexp.errors import UsageError
 
 SHORTEST_COMMIT = 6
@@ -52,7 +53,7 @@ class Best:
 
 Selector = ByText | Latest | Best
 
-_ID_PREFIX = re.compile(rf"[0-9a-hjkmnp-tv-z]{{{SHORTEST_ID},12}}\Z")
+_ID_PREFIX = re.compile(f"[{ALPHABET[10:]}][{ALPHABET}]{{{SHORTEST_ID - 1},{ID_LENGTH - 1}}}\\Z")
 _COMMIT_PREFIX = re.compile(rf"[0-9a-fA-F]{{{SHORTEST_COMMIT},64}}\Z")
 _LATEST = re.compile(r"(?:(?P<experiment>.+)/)?@(?:~(?P<back>[0-9]{0,9}))?\Z", re.DOTALL)
 _BEST = re.compile(r"(?:(?P<experiment>.+?)/)?best:(?P<sign>-?)(?P<metric>.*)\Z", re.DOTALL)

@@ -54,11 +54,13 @@ class RunIndex:
     Args:
         path: the SQLite file; it is created when its folder exists.
         source: what the index is derived from.
+        wait_s: how long to wait for another process that writes the index, before doing without the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], source: RunSource) -> None:
+    def __init__(self, path: str | os.PathLike[str], source: RunSource, *, wait_s: float = 5.0) -> None:
         self._path = os.fspath(path)
         self._source = source
+        self._wait_s = wait_s
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._is_file = True
@@ -209,7 +211,7 @@ class RunIndex:
             while True:
                 try:
                     if self._db is None:
-                        self._db = (open_file if self._is_file else open_memory)(self._path)
+                        self._db = open_file(self._path, self._wait_s) if self._is_file else open_memory(self._path)
                         look_again = True
                     if look_again or not self._is_fresh:
                         self._is_fresh = False

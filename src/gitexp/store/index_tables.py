@@ -21,9 +21,6 @@ from gitexp.domain.run import FORMAT
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.store.index_document import RECORD_FIELDS, encode_document
 
-WAIT_S = 5.0
-"""How long to wait for another process that writes the index, before doing without the file."""
-
 _BATCH = 2_000
 _MOST_NEW_COLUMNS = 256
 """Of one run: a run with a hundred thousand params must not take the columns of everybody else's keys."""
@@ -66,13 +63,13 @@ class RunSource(Protocol):
         """The run behind each pair of ref and commit, in any order; a pair may be left out if its ref is gone."""
 
 
-def open_file(path: str) -> sqlite3.Connection:
+def open_file(path: str, wait_s: float) -> sqlite3.Connection:
     """The index in the file, which is made where it is missing or empty.
 
     Raises:
         sqlite3.DatabaseError: the file cannot be used; `is_damage` tells whether a new one can.
     """
-    db = _connect(path)
+    db = _connect(path, wait_s)
     try:
         if not _has_tables(db):
             with _writing(db):
@@ -88,7 +85,7 @@ def open_memory(path: str) -> sqlite3.Connection:
     """An index in memory that begins with what the file says, where that can be read."""
     db = _connect(":memory:")
     try:
-        with closing(_connect(f"file:{_escaped(path)}?mode=ro", wait_s=0.2)) as file:
+        with closing(_connect(f"file:{_escaped(path)}?mode=ro")) as file:
             if _has_tables(file):
                 file.backup(db)
                 return db
@@ -148,14 +145,15 @@ def refresh(db: sqlite3.Connection, source: RunSource) -> None:
         return
     tips = source.tips()
     old, new = _differences(_known_lines(db), sorted(map(" ".join, tips.items())))
-    changed = [(ref, tip) for ref, _, tip in (line.partition(" ") for line in new)]
-    gone = [line.partition(" ")[0] for line in old]
+    changed = [(ref, tip) for ref, _, tip in (line.rpartition(" ") for line in new)]
+    gone = [line.rpartition(" ")[0] for line in old]
     gone += [ref for (ref,) in db.execute("SELECT ref FROM broken") if ref not in tips]
     if not changed and not gone:
         if mark is not None:
             with suppress(sqlite3.OperationalError), _writing(db):  # a read-only index is as good
                 _note(db, mark if _state(db)[1] == changes else None)
         return
+    _check_writable(db)
     starts = range(0, max(len(changed), 1), _BATCH)
     for start in starts:
         loaded = list(source.load(changed[start : start + _BATCH])) if changed else []
@@ -286,7 +284,7 @@ class _Shape:
         return [(key, run, cells[position]) for position, key in self.extra]
 
 
-def _connect(path: str, *, wait_s: float = WAIT_S) -> sqlite3.Connection:
+def _connect(path: str, wait_s: float = 0.2) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
     )
@@ -323,6 +321,16 @@ def _writing(db: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.DatabaseError):
             db.execute("ROLLBACK")
         raise
+
+
+def _check_writable(db: sqlite3.Connection) -> None:
+    """Fail now rather than after all runs have been read. Nothing reaches the disk."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("UPDATE state SET changes = changes + 1")
+    finally:
+        with suppress(sqlite3.DatabaseError):
+            db.execute("ROLLBACK")
 
 
 def _state(db: sqlite3.Connection) -> tuple[str | None, int]:
