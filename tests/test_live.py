@@ -133,7 +133,7 @@ def test_without_an_end_it_runs_or_has_crashed(live: LiveRuns, held: LiveFolder)
 
 
 def test_a_param_that_changes_takes_the_new_value_and_says_so(live: LiveRuns, held: LiveFolder) -> None:
-    """A param logged again with another value becomes that, with a warning that names both; the same value is silent."""
+    """A param logged again with another value becomes that, with a warning naming both; the same value is silent."""
     writer = writer_of(held)
     begin(writer)
     for value in (0.1, 0.1, 0.2):

@@ -18,7 +18,8 @@ _ROWS_AT_ONCE = 512
 _CHARACTERS_AT_ONCE = 1 << 15
 """Pieces of a history that stay in the processor's cache while they become text or numbers."""
 
-_ROW = re.compile(r"-?\d+,(?:-?[\d.e+-]+|NaN|-?Infinity),(?:-?[\d.e+-]+|NaN|-?Infinity)\Z")
+_NUMBER = r"(?:NaN|-?(?:Infinity|(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]?\d+)?))"
+_ROW = re.compile(rf"(-?(?:0|[1-9]\d{{0,18}})),{_NUMBER},{_NUMBER}\Z")
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -181,13 +182,18 @@ def _load_rows(history: History, rows: str) -> None:
         columns = array("q", cells[0::3]), array("d", cells[1::3]), array("d", values)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         lines = rows.split("\n")
-        wrong = next((i for i, line in enumerate(lines) if not _ROW.match(line)), 0)
+        wrong = next((i for i, line in enumerate(lines) if not _is_row(line)), len(lines) - 1)
         number = len(history) + wrong + 2
         raise CorruptData(f"A history's line {number} is not {HEADER!r} but {lines[wrong][:60]!r}.") from error
     history.exact.update(exact)
     history.steps += columns[0]
     history.times += columns[1]
     history.values += columns[2]
+
+
+def _is_row(line: str) -> bool:
+    match = _ROW.match(line)
+    return match is not None and -(1 << 63) <= int(match[1]) < 1 << 63
 
 
 def _integers(values: list[Number], first: int) -> Mapping[int, int]:
