@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.cli.table import Cell, Column
 from gitexp.cli.terminal import Terminal, printable
@@ -17,38 +17,61 @@ from gitexp.errors import UsageError
 
 FIELDS = ("name", "id", "status", "experiment", "started", "duration", "author", "tags", "note", "commit", "removed")
 WIDE = 100
+NARROWEST = 3
+"""Columns of a terminal that the narrowest column takes, with the gap before it."""
+
 _MENTIONED, _CHOSEN, _LEAST = 1, 10, 10_000_000
 
 
-def chosen_columns(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str) -> list[Column]:
-    """Every column worth showing, ranked: what the search mentions first, then metrics and params that vary most.
+class Chosen(NamedTuple):
+    """Columns in the order of showing, and how many further keys would make one that never fits."""
+
+    columns: list[Column]
+    further: int
+
+
+def chosen_columns(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str) -> Chosen:
+    """The columns worth showing, ranked: what the search mentions first, then metrics and params that vary most.
 
     Args:
         now: seconds since 1970, UTC.
         mentioned: the text of the search and sort expressions.
     """
-    field = {name: _field(name, runs, terminal, now) for name in FIELDS}
-    fixed = ["status", "name", "id", "started", "duration"]
-    if any(run.record.deleted for run in runs):
-        fixed.append("removed")
-    columns = [field[name] for name in fixed]
-    if len({run.record.experiment for run in runs}) > 1:
-        field["experiment"].rank = _CHOSEN + 2
-        columns.insert(2, field["experiment"])
-    if len({run.record.author for run in runs}) > 1:
-        field["author"].rank = _LEAST
-        columns.append(field["author"])
-    if any(run.tags for run in runs):
-        field["tags"].rank = _LEAST + 1
-        columns.append(field["tags"])
     metrics = _ranked([run.metrics for run in runs], "metrics", mentioned, constants=True)
     params = _ranked([run.params for run in runs], "params", mentioned, constants=len(runs) == 1)
+    most = terminal.width // NARROWEST
     clashing = {key for key, _ in metrics} & {key for key, _ in params}
+    columns = _facts(runs, terminal, now, mentioned)
     for offset, family, ranked in ((1, "metrics", metrics), (2, "params", params)):
         make = _metric if family == "metrics" else _param
-        for place, (key, is_mentioned) in enumerate(ranked):
+        for place, (key, is_mentioned) in enumerate(ranked[:most]):
             column = make(key, runs, terminal, title=f"{family}.{key}" if key in clashing else key)
             column.rank = _MENTIONED if is_mentioned else _CHOSEN + offset + 2 * place
+            columns.append(column)
+    return Chosen(columns, max(len(metrics) - most, 0) + max(len(params) - most, 0))
+
+
+def _facts(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str) -> list[Column]:
+    """What is known of every run, and of the rest what differs or is asked for."""
+    ranks: dict[str, int | None] = {"status": 0, "name": 0, "experiment": None, "id": 0, "started": 0, "duration": 0}
+    if len({run.record.experiment for run in runs}) > 1:
+        ranks["experiment"] = _CHOSEN + 2
+    if any(run.record.deleted for run in runs):
+        ranks["removed"] = 0
+    if len({run.record.author for run in runs}) > 1:
+        ranks["author"] = _LEAST
+    if any(run.tags for run in runs):
+        ranks["tags"] = _LEAST + 1
+    for name in ("experiment", "author", "commit"):
+        if f"run.{name}" in mentioned:
+            ranks[name] = _MENTIONED
+    if "tags." in mentioned and "tags" in ranks:
+        ranks["tags"] = _MENTIONED
+    columns = []
+    for name, rank in ranks.items():
+        if rank is not None:
+            column = _field(name, runs, terminal, now)
+            column.rank = rank
             columns.append(column)
     return columns
 

@@ -10,12 +10,13 @@ import click
 from gitexp.cli.columns import cells_in_full, chosen_columns, named_columns
 from gitexp.cli.opening import EXPERIMENT, SEARCH, open_repository
 from gitexp.cli.records import run_to_json
-from gitexp.cli.table import Column, choose, markdown, render
+from gitexp.cli.table import choose, markdown, render
 from gitexp.cli.terminal import Terminal, look, say, show_json, tell
 from gitexp.cli.values import plural
 from gitexp.repo import Runs
 
 MOST = 50
+WIDTH_OF_MARKDOWN = 400
 
 
 @click.command(short_help="List runs.")
@@ -72,19 +73,22 @@ def command(
 def _show_table(runs: Runs, names: list[str], mentioned: str) -> None:
     terminal, now = look(), time.time()
     if names:
-        columns = shown = named_columns(names, runs, terminal, now)
+        columns, further = named_columns(names, runs, terminal, now), 0
+        shown = columns
     else:
-        columns = chosen_columns(runs, terminal, now, mentioned)
+        columns, further = chosen_columns(runs, terminal, now, mentioned)
         shown = choose(columns, terminal.width)
     for line in render(shown, terminal):
         say(line)
-    _say_what_is_not_shown(runs, len(columns) - len(shown))
+    _say_what_is_not_shown(runs, len(columns) + further - len(shown))
 
 
 def _show_markdown(runs: Runs, names: list[str], mentioned: str) -> None:
-    terminal, now = Terminal(width=1000), time.time()
-    columns = named_columns(names, runs, terminal, now) if names else chosen_columns(runs, terminal, now, mentioned)
-    columns = [column for column in columns if _has_something(column)]
+    terminal, now = Terminal(width=WIDTH_OF_MARKDOWN), time.time()
+    if names:
+        columns = named_columns(names, runs, terminal, now)
+    else:
+        columns = choose(chosen_columns(runs, terminal, now, mentioned).columns, terminal.width)
     rows = [[column.cells[row].text for column in columns] for row in range(len(runs))]
     say(markdown([column.title for column in columns], rows, [column.right for column in columns]))
 
@@ -96,10 +100,6 @@ def _show_csv(runs: Runs) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(titles)
     writer.writerows(rows)
-
-
-def _has_something(column: Column) -> bool:
-    return any(cell.text for cell in column.cells)
 
 
 def _say_what_is_not_shown(runs: Runs, hidden: int) -> None:

@@ -185,13 +185,15 @@ def _code(view: RunView, changed: list[FileChange] | None) -> list[str]:
     code = view.record.code
     if code is None:
         return []
-    facts = [f"{code.commit[:SHORT_COMMIT]}" if code.commit else "no commit yet"]
-    if code.branch:
-        facts[0] += f" on {printable(code.branch)}"
+    branch = printable(code.branch or "")
+    if code.commit is None:
+        facts = [f"before the first commit{f' on {branch}' if branch else ''}"]
+    else:
+        facts = [f"{code.commit[:SHORT_COMMIT]}{f' on {branch}' if branch else ''}"]
     if changed:
         added, removed = code_totals(changed)
         facts.append(f"{plural(len(changed), 'file')} changed since (+{added:,} -{removed:,} lines)")
-    else:
+    elif code.commit:
         facts.append("with changes" if code.dirty else "nothing changed since")
     if code.skipped:
         facts.append(f"{plural(len(code.skipped), 'file')} not captured")
