@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitexp.domain.identity import RunId
-from gitexp.domain.matching import And, Equal, Field, Like, Not, Or, Order, Present, SortKey
+from gitexp.domain.matching import ATTRIBUTES, And, Equal, Field, Like, Not, Or, Order, Present, SortKey
 from gitexp.domain.query import describe, fields, matches, parse, parse_sort, sort_summaries
 from gitexp.domain.run import CodeState, RunRecord, Status
 from gitexp.domain.summary import RunSummary
@@ -410,3 +411,13 @@ def test_the_conditions_are_plain_values() -> None:
     assert parse("run.start > -1m", now=100) == Order(Field("run", "start"), ">", 40.0)
     there = Present(Field("tag", "a"))
     assert parse("tags.a not in (x, 1)", now=0) == And((there, Not(Equal(Field("tag", "a"), ("x", 1)))))
+
+
+def test_the_examples_in_the_manual_are_read() -> None:
+    """Every line of code in docs/search.md is an expression, and every attribute of a run is in it."""
+    manual = (Path(__file__).parent.parent / "docs" / "search.md").read_text()
+    examples = [line for block in manual.split("```\n")[1::2] for line in block.splitlines()]
+    assert len(examples) > 5
+    for example in examples:
+        assert parse(example, now=NOON)
+    assert [name for name in ATTRIBUTES if f"`run.{name}`" not in manual] == []
