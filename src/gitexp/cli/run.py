@@ -44,7 +44,7 @@ class RunCommand(click.Command):
 @click.option("--strict", is_flag=True, help="Stop where something cannot be recorded, instead of warning.")
 @click.argument("words", metavar="SCRIPT [ARGS]... | -- COMMAND [ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def command(ctx: click.Context, words: tuple[str, ...], module: bool, **said: Any) -> int:
+def command(ctx: click.Context, /, words: tuple[str, ...], module: bool, **said: Any) -> int:
     """Run a Python script, a module, or after '--' any command, and record it.
 
     Recorded are code, environment, params, metrics and output. Everything after SCRIPT goes to it untouched, and gitexp

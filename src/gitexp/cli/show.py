@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -207,7 +207,7 @@ def _environment(environment: Environment | None) -> list[str]:
     cpu = python.get("cpu") or {}
     memory = python.get("memory_bytes")
     facts = [
-        f"{python.get('implementation', 'Python')} {python.get('version', '')}".replace("CPython", "Python"),
+        f"{_implementation(python)} {python.get('version', '')}",
         python.get("platform", ""),
         f"{plural(cpu['count'], 'CPU')}" if cpu.get("count") else "",
         f"{size(memory)} memory" if memory else "",
@@ -215,6 +215,11 @@ def _environment(environment: Environment | None) -> list[str]:
         plural(len(environment.requirements), "package") if environment.requirements else "",
     ]
     return [printable(str(fact)) for fact in facts if fact]
+
+
+def _implementation(python: Mapping[str, Any]) -> str:
+    name = str(python.get("implementation", "Python"))
+    return "Python" if name.lower() == "cpython" else name
 
 
 def _warnings(view: RunView, terminal: Terminal) -> Iterator[str]:

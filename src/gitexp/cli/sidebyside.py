@@ -39,13 +39,13 @@ class _Row(NamedTuple):
 
 
 class _Section(NamedTuple):
-    """One table of a comparison: of `count` keys, `more` rows are left out, and `same` are alike and not in `rows`."""
+    """One table of a comparison: of `keys` keys, `more` rows are left out, and `same` are alike and not in `rows`."""
 
     title: str
     rows: list[_Row]
     more: int
     same: int
-    count: int
+    keys: int
 
 
 def as_text(
@@ -161,7 +161,7 @@ def _artifact(state: ArtifactState) -> str:
 def _section_as_text(section: _Section, names: Sequence[str], keys: int, terminal: Terminal) -> Iterator[str]:
     """A table under its title; one line where there is nothing to tell. `keys`: columns of the longest key anywhere."""
     if not section.rows:
-        state = "same" if section.count else "none"
+        state = "same" if section.keys else "none"
         yield f"{terminal.paint(section.title, 'bold')}  {terminal.paint(state, 'dim')}"
         return
     marked = [Cell(f"{_MARK[row.kind]} {pad(row.key, keys)}", _STYLE[row.kind]) for row in section.rows]
