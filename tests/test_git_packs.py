@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from gitexp.store.git import durable
 from gitexp.store.git.database import MERGE_AT, MissingObject, ObjectDatabase
 from gitexp.store.git.objects import MODE_FILE, TreeEntry, encode_commit, encode_tree, object_id
 from gitexp.store.git.packs import Pack, apply_delta, encode_index
+from gitexp.store.git.refs import RefStore
 
 RUN_REF = "refs/gitexp/runs/default/"
 
@@ -82,19 +85,32 @@ def assert_healthy(repo: Path, git: Git) -> None:
         git("verify-pack", str(index), cwd=repo)
 
 
-@pytest.fixture
-def history_dir(repo_dir: Path, git: Git) -> Path:
-    """A repository whose files changed little by little, so that repacking makes long chains of deltas."""
+@pytest.fixture(scope="module")
+def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose file changed little by little, so that repacking makes long chains of deltas."""
     lines = [f"line {number} {number * number}\n" for number in range(400)]
     dice = random.Random(7)
-    for _ in range(25):
+    stream = []
+    for number in range(25):
         lines[dice.randrange(len(lines))] = f"changed {dice.random()}\n"
-        (repo_dir / "data.txt").write_text("".join(lines))
-        (repo_dir / "small.txt").write_text(lines[0])
-        git("add", "-A", cwd=repo_dir)
-        git("commit", "-q", "-m", "change", cwd=repo_dir)
-    git("tag", "-a", "-m", "annotated", "v1", cwd=repo_dir)
-    return repo_dir
+        text = "".join(lines)
+        stream.append(f"commit refs/heads/main\ncommitter A <a@b> {10**9 + number} +0000\ndata 2\nm\n")
+        stream.append(
+            f"M 644 inline data.txt\ndata {len(text)}\n{text}\nM 644 inline n\ndata {len(str(number))}\n{number}\n"
+        )
+    stream.append("tag v1\nfrom refs/heads/main\ntagger A <a@b> 1000000000 +0000\ndata 2\nt\n")
+    folder = tmp_path_factory.mktemp("template") / "history"
+    environ = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    unpack = ["-c", "fastimport.unpackLimit=1000"]
+    for command in (["init", "-q", "-b", "main", str(folder)], ["-C", str(folder), *unpack, "fast-import", "--quiet"]):
+        subprocess.run(["git", *command], input="".join(stream), text=True, check=True, env=environ)
+    return folder
+
+
+@pytest.fixture
+def history_dir(history_template: Path, tmp_path: Path) -> Path:
+    """A copy of that repository, every object loose."""
+    return Path(shutil.copytree(history_template, tmp_path / "history"))
 
 
 @settings(max_examples=25, deadline=None)
@@ -546,6 +562,40 @@ def test_leftovers_are_swept(repo_dir: Path) -> None:
     left = {path.name for path in folder.iterdir()}
     assert {f"{durable.TEMPORARY}2_young", "tmp_pack_users", "pack-users.pack"} < left
     assert len(left) == 6
+
+
+def test_a_shared_repository_stays_shared(repo_dir: Path) -> None:
+    """Where the group may write into git's folders, it may read and write what is ours, whatever the umask."""
+    for folder in (pack_folder(repo_dir), repo_dir / ".git/refs", repo_dir / ".git"):
+        folder.chmod(0o2775)
+    before = os.umask(0o077)
+    try:
+        commit = database_of(repo_dir).write(run_objects(1))[-1].hex()
+        RefStore(f"{repo_dir}/.git", f"{repo_dir}/.git").create(f"{RUN_REF}r1", commit)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in pack_folder(repo_dir).iterdir()} == {0o444}
+    assert (repo_dir / ".git" / RUN_REF).stat().st_mode & 0o7777 == 0o2775
+    assert (repo_dir / ".git" / RUN_REF / "r1").stat().st_mode & 0o777 == 0o664
+
+
+def test_hard_links_are_not_needed(repo_dir: Path, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without them, refs and packs are written all the same, and creating still has one winner."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    refs = RefStore(f"{repo_dir}/.git", f"{repo_dir}/.git")
+    old, new = (database_of(repo_dir).write(run_objects(number))[-1].hex() for number in range(2))
+    assert refs.create(f"{RUN_REF}r1", old)
+    assert not refs.create(f"{RUN_REF}r1", new)
+    assert refs.update(f"{RUN_REF}r1", old, new)
+    assert git("rev-parse", f"{RUN_REF}r1", cwd=repo_dir).strip() == new
+    assert refs.pack("refs/gitexp/") == 1
+    assert not (repo_dir / ".git" / RUN_REF / "r1").exists()
+    assert refs.delete(f"{RUN_REF}r1", new)
+    assert_healthy(repo_dir, git)
 
 
 @pytest.mark.slow

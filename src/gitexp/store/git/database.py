@@ -151,7 +151,7 @@ class ObjectDatabase:
             How many packs went.
         """
         self.refresh()
-        if len(self._own.packs) < MERGE_AT:
+        if len(self._own.packs) < MERGE_AT or not self._next_merge():
             return 0
         gone = 0
         with suppress(StorageFailed, Conflict), self._housekeeping():

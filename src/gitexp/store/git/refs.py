@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
-from gitexp.errors import Conflict, CorruptData, InvalidName
+from gitexp.errors import Conflict, CorruptData, InvalidName, StorageFailed
 from gitexp.store.git import durable
 from gitexp.store.git.packedrefs import PackedRefs, identity_of, is_ref_name
 
@@ -285,7 +285,7 @@ class RefStore:
         lock = f"{path}.lock"
         try:
             self._acquire(temporary, lock)
-            held = os.stat(temporary).st_ino
+            held = os.stat(lock).st_ino
             try:
                 yield lock
             finally:
@@ -378,8 +378,9 @@ class RefStore:
         try:
             for name, value in packed.items():
                 path = self._path(name)
-                with suppress(OSError):
-                    os.link(temporary, f"{path}.lock")
+                with suppress(OSError, StorageFailed):
+                    if not durable.link_new(temporary, f"{path}.lock"):
+                        continue
                     try:
                         if _parse(_read(path) or b"") == value:
                             os.unlink(path)
