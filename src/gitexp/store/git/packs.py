@@ -93,7 +93,7 @@ class PackWriter:
         if self._file is None:
             body = b"".join([head, *self._chunks])
             checksum = _sha1(body)
-            pack = durable.write_temporary(self._folder, body + checksum, mode=0o444, durable=self._durable)
+            pack = self._write(body + checksum)
         else:
             pack, checksum = self._finish_file(head)
         self._chunks = []
@@ -139,22 +139,24 @@ class PackWriter:
 
     def _install(self, pack: str, checksum: bytes) -> str:
         base = f"{self._folder}/pack-{checksum.hex()}"
-        index = ""
-        with durable.storing(base, pack):
-            try:
-                index = durable.write_temporary(
-                    self._folder, encode_index(self._entries, checksum), mode=0o444, durable=self._durable
-                )
-                if self._keep:
-                    durable.write_new(f"{base}.keep", OUR_KEEP, mode=0o444, durable=False)
+        temporary = [pack]
+        try:
+            temporary.append(self._write(encode_index(self._entries, checksum)))
+            if self._keep:
+                temporary.append(self._write(OUR_KEEP))
+                durable.link_new(temporary[-1], f"{base}.keep")
+            with durable.storing(base):
                 os.rename(pack, f"{base}.pack")
-                os.rename(index, f"{base}.idx")
-            except BaseException:
-                durable.remove(index)
-                raise
+                os.rename(temporary[1], f"{base}.idx")
+        finally:
+            for path in temporary:
+                durable.remove(path)
         if self._durable:
             durable.sync_folder(self._folder)
         return base
+
+    def _write(self, data: bytes) -> str:
+        return durable.write_temporary(self._folder, data, mode=0o444, durable=self._durable)
 
 
 def encode_index(entries: dict[bytes, tuple[int, int]], checksum: bytes) -> bytes:
