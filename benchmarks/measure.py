@@ -107,8 +107,8 @@ class Bench:
         process.returncode = os.waitstatus_to_exitcode(status)
         wall_s = time.perf_counter() - began
         if process.returncode and not fails:
-            said = output.decode(errors="replace")[-2000:]
-            raise CommandFailed(f"{' '.join(map(str, command))[:200]} ended with {process.returncode}: {said}")
+            said = output.decode(errors="replace").strip().splitlines()
+            raise CommandFailed(f"{command[0]} ended with {process.returncode}: {' / '.join(said[-3:])}")
         cpu_s = usage.ru_utime + usage.ru_stime
         return Cost(cpu_s=cpu_s, wall_s=wall_s, peak_bytes=usage.ru_maxrss * 1024, output=output)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.measure import Bench, Figure
 from benchmarks.population import populate
 from benchmarks.table import Row
 
 
 def import_package(bench: Bench) -> Figure:
-    return bench.above_bare(bench.python, "import gitexp")
+    first_use = bench.above_bare(bench.python, "import gitexp; gitexp.start_run")
+    note = f"the first use of start_run, which loads the rest, included: {first_use.value:.3f}"
+    return replace(bench.above_bare(bench.python, "import gitexp"), note=note)
 
 
 def version(bench: Bench) -> Figure:

@@ -8,8 +8,7 @@ set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 folder=${1:-quickstart}
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
-run() { say "$@" && "$@"; }
+run() { printf '\n$ %s\n' "$*" && "$@"; }
 
 echo "Installing gitexp and scikit-learn into $folder/venv ..."
 "${PYTHON:-python3}" -m venv "$folder/venv"

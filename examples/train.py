@@ -22,7 +22,8 @@ train_x, test_x, train_y, test_y = train_test_split(images / 16, digits, random_
 model = MLPClassifier(hidden_layer_sizes=(args.hidden,), alpha=args.alpha, random_state=args.seed)
 for epoch in range(1, args.epochs + 1):
     model.partial_fit(train_x, train_y, classes=range(10))
-    print(f"epoch {epoch}: loss {model.loss_:.4f}")
+    if epoch % 10 == 0:
+        print(f"epoch {epoch}: loss {model.loss_:.4f}")
 
 metrics = {
     "accuracy": accuracy_score(test_y, model.predict(test_x)),
