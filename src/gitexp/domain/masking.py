@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from gitexp.domain.values import Value
 
 MASK = "***"
 
@@ -82,6 +84,19 @@ def mask_command(command: Iterable[str]) -> list[str]:
             masked.append(mask_url(argument))
         value_is_secret = is_option and not equals and name_is_secret
     return masked
+
+
+def mask_params(params: Mapping[str, Value]) -> dict[str, Value]:
+    """Flat params with the values of secret-looking keys, and what is secret in URLs, masked."""
+    return {key: _mask_value(key, value) for key, value in params.items()}
+
+
+def _mask_value(key: str, value: Value) -> Value:
+    if isinstance(value, str):
+        return MASK if value and is_secret_name(key) else mask_url(value)
+    if value is None or isinstance(value, bool) or not is_secret_name(key):
+        return value
+    return MASK
 
 
 def _has_space(text: str) -> bool:

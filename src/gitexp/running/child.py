@@ -70,8 +70,6 @@ def run_child(
         relay.on_resize = lambda: _copy_sizes(channels)
     relay.attach(pid)
     pumps = [Pump(channel, on_output) for channel in channels]
-    for pump in pumps:
-        pump.start()
     code = _wait(pid)
     relay.detach()
     duration_s = time.monotonic() - started

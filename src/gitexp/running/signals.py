@@ -39,8 +39,10 @@ class SignalRelay:
         self.stopped_by: signal.Signals | None = None
         self.on_resize: Callable[[], None] | None = None
         self._child: int | None = None
-        self._early: list[int] = []
+        self._arrived: set[int] = set()
+        self._is_settling = False
         self._witness: _Witness | None = None
+        self._seen_by_former: set[int] = set()
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> SignalRelay:
@@ -63,8 +65,8 @@ class SignalRelay:
         if self._previous:
             self._witness = _Witness()
         self._child = child
-        for number in self._early:
-            self._send(number)
+        self._send(self._arrived)
+        self._arrived = set()
 
     def detach(self) -> None:
         """Stop sending: the child has ended. Signals that come later are only noted."""
@@ -76,32 +78,41 @@ class SignalRelay:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if number in STOPPING:
             self.stopped_by = signal.Signals(number)
-        if self._child is None:
-            self._early.append(number)
-        elif not self._reached_all(number):
-            self._send(number)
+        self._arrived.add(number)
+        if self._child is None or self._is_settling:
+            return
+        self._is_settling = True
+        try:
+            while self._arrived:
+                time.sleep(SETTLE_S)
+                arrived, self._arrived = self._arrived, set()  # the same signal twice within this time is one, as ever
+                self._send(arrived - self._sent_to_all(arrived))
+        finally:
+            self._is_settling = False
 
-    def _reached_all(self, number: int) -> bool:
-        time.sleep(SETTLE_S)
-        before = self._witness
-        if before is None:
-            return False
-        self._witness = _Witness()
-        seen = before.saw(number)
-        before.close()
-        if seen is None:
-            return number in (signal.SIGINT, signal.SIGQUIT) and _is_in_foreground()
+    def _sent_to_all(self, arrived: set[int]) -> set[int]:
+        witness = self._witness
+        pending = witness.pending() if witness else None
+        if witness is None or pending is None:
+            return arrived & {signal.SIGINT, signal.SIGQUIT} if _is_in_foreground() else set()
+        seen = arrived & (pending | self._seen_by_former)
+        self._seen_by_former = set()
+        if arrived & pending:  # it cannot see these a second time
+            self._witness = _Witness()
+            self._seen_by_former = (witness.pending() or set()) - pending
+            witness.close()
         return seen
 
     def _resize(self, number: int, _frame: FrameType | None) -> None:
         if self.on_resize:
             self.on_resize()
-            self._send(number)
+            self._send({number})
 
-    def _send(self, number: int) -> None:
-        if self._child is not None:
-            with suppress(OSError):  # it became another user's, or is gone
-                os.kill(self._child, number)
+    def _send(self, numbers: set[int]) -> None:
+        for number in sorted(numbers):
+            if self._child is not None:
+                with suppress(OSError):  # it became another user's, or is gone
+                    os.kill(self._child, number)
 
 
 class _Witness:
@@ -124,15 +135,15 @@ class _Witness:
             )
         os.close(reading)
 
-    def saw(self, number: int) -> bool | None:
-        """Whether the signal is pending here; None where the system does not tell."""
+    def pending(self) -> set[int] | None:
+        """The signals sent to it so far; None where the system does not tell."""
         try:
             with open(f"/proc/{self._pid}/status", "rb", buffering=0) as file:
                 lines = file.read(8192).splitlines()
         except OSError:
             return None
         masks = [int(line.split()[1], 16) for line in lines if line.startswith((b"SigPnd:", b"ShdPnd:"))]
-        return any(mask >> (number - 1) & 1 for mask in masks) if masks else None
+        return {number for number in PASSED_ON if any(mask >> (number - 1) & 1 for mask in masks)} if masks else None
 
     def close(self) -> None:
         os.close(self._input)

@@ -56,15 +56,18 @@ class Channel:
             self.source = -1
 
 
-class Pump(threading.Thread):
-    """Copies a channel to its target and to `on_output` (which must not raise) until nobody can write to it any more,
-    or, once `stop` is called, until what is there has been copied."""
+class Pump:
+    """A thread that copies a channel to its target and to `on_output`, which must not raise.
+
+    It ends when nobody can write to the channel any more or, once `stop` is called, when it has copied what is there.
+    """
 
     def __init__(self, channel: Channel, on_output: OnOutput) -> None:
-        super().__init__(name=f"gitexp-output-{channel.target}", daemon=True)
         self._channel = channel
         self._on_output = on_output
-        self._stopping, self._stop = os.pipe()
+        self._stopping, self._stop_end = os.pipe()
+        self._thread = threading.Thread(target=self._run, name=f"gitexp-output-{channel.target}", daemon=True)
+        self._thread.start()
 
     def stop(self, give_up: Callable[[], bool]) -> None:
         """Copy what is there, leave what others may still write to a process of its own, and end.
@@ -72,11 +75,11 @@ class Pump(threading.Thread):
         Args:
             give_up: asked now and then while our own reader does not take what we write.
         """
-        os.close(self._stop)
-        while self.is_alive() and not give_up():
-            self.join(0.2)
+        os.close(self._stop_end)
+        while self._thread.is_alive() and not give_up():
+            self._thread.join(0.2)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         try:
             if self._copy_until_stopped():
                 self._copy_the_rest()
@@ -84,6 +87,7 @@ class Pump(threading.Thread):
             pass  # the target cannot be written to; closing the channel tells the child so
         finally:
             self._channel.close()
+            os.close(self._stopping)
 
     def _copy_until_stopped(self) -> bool:
         """Whether somebody may still write when this returns."""

@@ -1,0 +1,196 @@
+"""`gitexp run`: launch a command, watch it, and record the run it makes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gitexp.domain.identity import RunId, is_run_id, parse_run_id
+from gitexp.domain.keys import parse_key
+from gitexp.domain.run import Status
+from gitexp.domain.values import Number
+from gitexp.errors import StorageFailed, UsageError
+from gitexp.recording import JOIN, Recorder, RunRequest
+from gitexp.repo import Repository
+from gitexp.running.child import ChildResult, run_child
+from gitexp.running.command import Command, Kind, resolve
+from gitexp.running.projectfiles import MetricsFiles, read_params
+from gitexp.running.reports import Reports
+from gitexp.running.signals import STOPPING, SignalRelay
+from gitexp.running.streams import hold_standard_streams
+from gitexp.store.output import OutputLog
+
+__all__ = ["Kind", "LaunchRequest", "LaunchResult", "launch", "status_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """What to run, and what is said of the run beforehand.
+
+    Attributes:
+        kind: what the first of `words` names; the others are its arguments.
+        environ: the environment variables of the child.
+        run: name, experiment, params, tags, note and strict; the rest of it is filled in here.
+    """
+
+    kind: Kind
+    words: list[str]
+    environ: Mapping[str, str]
+    run: RunRequest = field(default_factory=RunRequest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchResult:
+    """A launch that is over.
+
+    Attributes:
+        child: how the process ended.
+        status: what that makes of the run.
+        run_id: None where nothing could be recorded.
+        commit: the sealed run; None where sealing is left to the next command.
+    """
+
+    child: ChildResult
+    status: Status
+    run_id: RunId | None = None
+    name: str = ""
+    experiment: str = ""
+    commit: str | None = None
+
+
+def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callable[[str], None]) -> LaunchResult:
+    """Run a command in the current directory to its end, and record it.
+
+    Leave with `child.exit_like(result.child)` to end as the command did. Trouble of recording is told to `on_trouble`,
+    once each, and does not touch the command, unless the run is strict.
+
+    Raises:
+        NotFound, UsageError: there is nothing to execute; nothing has been recorded.
+        GitexpError: a name, param or tag cannot be recorded, or recording failed in a strict run.
+    """
+    hold_standard_streams()
+    command = resolve(request.kind, request.words, request.environ)
+    with SignalRelay() as relay:
+        recorder = _begin(request, command, repository, on_trouble)
+        if recorder is None:
+            child = run_child(
+                command.program, command.arguments, environ=request.environ, on_output=_forget, relay=relay
+            )
+            return LaunchResult(child=child, status=status_of(child))
+        return _record(request, command, recorder, relay)
+
+
+def status_of(child: ChildResult) -> Status:
+    """What the end of a process says of its run (docs/format.md, 1.4)."""
+    if child.signal is not None:
+        return Status.KILLED if child.signal in STOPPING else Status.CRASHED
+    if child.exit_code == 0:
+        return Status.FINISHED
+    told_by_shell = (child.exit_code or 0) - 128 in STOPPING  # what a shell returns whose command was stopped
+    return Status.KILLED if child.stopped_by is not None or told_by_shell else Status.FAILED
+
+
+def _begin(
+    request: LaunchRequest, command: Command, repository: Repository, on_trouble: Callable[[str], None]
+) -> Recorder | None:
+    run = replace(
+        request.run,
+        command=tuple(command.shown),
+        directory=os.getcwd(),
+        entry_point=command.entry_point,
+        parent=request.run.parent or _outer_run(request.environ, repository),
+    )
+    try:
+        return Recorder.begin(repository, run, on_trouble=on_trouble)
+    except (StorageFailed, OSError) as error:
+        if repository.config.strict if run.strict is None else run.strict:
+            raise
+        on_trouble(f"The command runs without being recorded. {error}")
+        return None
+
+
+def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay: SignalRelay) -> LaunchResult:
+    directory, root = os.getcwd(), recorder.repository.git.work_tree
+    metrics = MetricsFiles(directory, root)
+    reports = Reports(recorder, request.run, request.environ, read_params(directory, root, recorder.warn))
+    try:
+        child = _run(command, recorder, reports, relay)
+    except OSError as error:
+        recorder.end(Status.FAILED)
+        raise UsageError(f"'{command.program}' cannot be executed: {error.strerror}.") from error
+    _guard(recorder, reports.finish)
+    _guard(recorder, _log_metrics, recorder, reports, metrics)
+    status = status_of(child)
+    name = None if child.signal is None else signal.Signals(child.signal).name
+    commit = recorder.end(status, exit_code=child.exit_code, signal=name)
+    return LaunchResult(
+        child=child,
+        status=status,
+        run_id=recorder.run_id,
+        name=recorder.name,
+        experiment=recorder.experiment,
+        commit=commit,
+    )
+
+
+def _run(command: Command, recorder: Recorder, reports: Reports, relay: SignalRelay) -> ChildResult:
+    stopped_by = relay.stopped_by
+    if stopped_by is not None:  # while the code was captured: the command has not begun, and shall not
+        return ChildResult(exit_code=None, signal=stopped_by, stopped_by=stopped_by, duration_s=0.0)
+    output = OutputLog(recorder.folder, recorder.repository.config.output_max_bytes)
+    one_at_a_time = threading.Lock()
+
+    def keep(data: bytes) -> None:
+        with one_at_a_time:
+            output.write(data)
+
+    with reports:
+        child = run_child(
+            command.program,
+            command.arguments,
+            environ=reports.environ,
+            on_output=keep,
+            relay=relay,
+            pass_fds=[recorder.lock_fd],
+        )
+    output.close()
+    if output.trouble:
+        recorder.warn(f"Part of the output is not recorded: {output.trouble}.")
+    return child
+
+
+def _log_metrics(recorder: Recorder, reports: Reports, files: MetricsFiles) -> None:
+    metrics = files.read_changed(recorder.warn)
+    joined = reports.joined_run() if metrics else None
+    known = joined.metrics if joined else {}
+    moment = time.time()
+    for key, value in metrics.items():
+        if key not in known:
+            _guard(recorder, _log_metric, recorder, key, value, moment)
+
+
+def _log_metric(recorder: Recorder, key: str, value: Number, moment: float) -> None:
+    recorder.log_number(parse_key(key, what="metric"), value, 0, moment)
+
+
+def _guard(recorder: Recorder, act: Callable[..., None], *arguments: Any) -> None:
+    try:
+        act(*arguments)
+    except Exception as error:
+        recorder.trouble(error)
+
+
+def _outer_run(environ: Mapping[str, str], repository: Repository) -> RunId | None:
+    """The live run of this repository from whose script we were started."""
+    live, identity = os.path.split(environ.get(JOIN, ""))
+    is_here = os.path.dirname(live) == repository.git.gitexp_dir and is_run_id(identity)
+    return parse_run_id(identity) if is_here else None
+
+
+def _forget(_data: bytes) -> None:
+    """Output of a command that is not recorded."""

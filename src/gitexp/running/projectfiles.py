@@ -1,0 +1,113 @@
+"""Two files of the user's that say something about a run: `params.yaml` before it, `metrics.json` after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gitexp.domain.values import Number
+from gitexp.errors import CorruptData
+from gitexp.store.yamlfile import load_yaml
+
+PARAMS, METRICS = "params.yaml", "metrics.json"
+
+LARGEST = 10 << 20
+
+_Stamp = tuple[int, int, int]
+_ABSENT: tuple[None, None] = (None, None)
+
+
+def read_params(directory: str, root: str | None, warn: Callable[[str], None]) -> dict[str, Any]:
+    """What the nearest `params.yaml` from `directory` up to `root` says, nested; what cannot be read is a warning."""
+    for folder in _upwards(directory, root):
+        path = os.path.join(folder, PARAMS)
+        if os.path.isfile(path):
+            return _load_params(path, warn)
+    return {}
+
+
+class MetricsFiles:
+    """`metrics.json` in the working directory and at the repository's root: whether a run wrote it, what it holds."""
+
+    def __init__(self, directory: str, root: str | None) -> None:
+        folders = dict.fromkeys([root or directory, directory])
+        self._before = {path: _look(path) for path in (os.path.join(folder, METRICS) for folder in folders)}
+
+    def read_changed(self, warn: Callable[[str], None]) -> dict[str, Number]:
+        """Every number in the files that changed since the start, flat; what cannot be read is a warning."""
+        metrics: dict[str, Number] = {}
+        for path, before in self._before.items():
+            now = _look(path)
+            if now != before and now != _ABSENT:
+                metrics.update(_load_metrics(path, warn))
+        return metrics
+
+
+def _load_params(path: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    try:
+        params = load_yaml(_read(path).decode("utf-8-sig"), what=PARAMS, on_duplicate=warn)
+        if params is None:
+            return {}
+        if not isinstance(params, dict):
+            raise CorruptData(f"{PARAMS}: expected a mapping.")
+    except (CorruptData, OSError, ValueError) as error:
+        warn(f"The params of {PARAMS} are not recorded. {_explain(error, PARAMS)}")
+        return {}
+    return {str(key): value for key, value in params.items()}
+
+
+def _load_metrics(path: str, warn: Callable[[str], None]) -> dict[str, Number]:
+    import json  # only where a script wrote the file
+
+    try:
+        loaded = json.loads(_read(path))
+        if not isinstance(loaded, dict):
+            raise CorruptData(f"{METRICS}: expected an object.")
+        return dict(_numbers(loaded, ""))
+    except (CorruptData, OSError, ValueError, RecursionError) as error:
+        warn(f"The metrics of {METRICS} are not recorded. {_explain(error, METRICS)}")
+        return {}
+
+
+def _numbers(mapping: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Number]]:
+    for name, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield prefix + name, value
+
+
+def _look(path: str) -> tuple[_Stamp, bytes] | tuple[None, None]:
+    """When, where and what: a file written twice within one tick of the clock still differs by its content."""
+    try:
+        status = os.stat(path)
+        content = _read(path) if status.st_size <= LARGEST else b""
+    except OSError:
+        return _ABSENT
+    return (status.st_mtime_ns, status.st_size, status.st_ino), content
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
+        return file.readall()
+
+
+def _upwards(directory: str, root: str | None) -> Iterator[str]:
+    """`directory` and the folders above it, as far as `root`."""
+    folder = os.path.realpath(directory)
+    last = os.path.realpath(root) if root else folder
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if folder == last or above == folder or os.path.commonpath([last, above]) != last:
+            return
+        folder = above
+
+
+def _explain(error: Exception, name: str) -> str:
+    if isinstance(error, CorruptData):
+        return str(error)
+    return f"{name}: {getattr(error, 'strerror', None) or error}."
