@@ -101,7 +101,7 @@ def make(number: int, *, experiment: str = "nyc-taxi", **changes: Any) -> RunSum
 def change(run: RunSummary, **changes: Any) -> RunSummary:
     """The run after a change: with another commit at the same ref."""
     digits = random.Random(run.commit)
-    return replace(run, commit=f"{digits.getrandbits(160):040x}", **changes)
+    return replace(run, **{"commit": f"{digits.getrandbits(160):040x}", **changes})
 
 
 def names(runs: Sequence[RunSummary]) -> list[str]:
@@ -301,7 +301,7 @@ def some_runs(draw: st.DrawFn) -> list[RunSummary]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(some_runs(), QUERIES, st.lists(st.builds(SortKey, FIELDS, st.booleans()), max_size=3))
 def test_sql_and_python_agree(runs: list[RunSummary], query: Query, sort: list[SortKey]) -> None:
     """The index finds exactly the runs that `matches` does, in the order of `sort_summaries`."""
@@ -377,6 +377,17 @@ def test_only_what_changed_is_read(path: Path) -> None:
     assert runs.loaded == sorted([two.ref, three.ref])
     assert index.search() == [three, tagged]
     assert names(index.search(where("tags.best = yes"))) == ["run-2"]
+
+
+def test_a_ref_that_begins_like_another_is_another(path: Path) -> None:
+    """Reading one of them again does not forget the other."""
+    one = make(1)
+    runs = Runs(one, *(replace(make(2 + i), ref=one.ref + end) for i, end in enumerate("!/0z~é")))
+    index = RunIndex(path, runs)
+    index.refresh()
+    runs.put(change(one))
+    index.refresh()
+    assert index.count() == 7
 
 
 def test_a_fingerprint_that_cannot_be_trusted_is_not_kept(path: Path) -> None:
@@ -547,7 +558,7 @@ def test_a_spoilt_file_is_replaced_without_a_word(path: Path, spoil: Any, is_ope
     spoil(path)
     for _ in range(2):
         assert names(index.search(where("params.lr < 3"))) == ["run-2", "run-1", "run-0"]
-        assert index.count() == 500
+        assert index.search() == sort_summaries(runs.found.values())  # type: ignore[arg-type]
         index.refresh()
         index.close()
         index = RunIndex(path, runs)
@@ -620,15 +631,13 @@ def test_a_read_only_file_is_read_and_completed_in_memory(is_there: bool, is_cur
 WRITER = """
 import sys
 sys.path[:0] = {paths!r}
-from test_index import Runs, make
+from test_index import Runs, change, make
 from gitexp.store.index import RunIndex
-for count in range(1, 30):
-    runs = Runs(*(make(i, params={{f"p{{i % 7}}": i}}) for i in range(count)))
+for count in range(1, 20):
+    runs = Runs(*(change(make(i), params={{f"p{{i % 7}}": i}}, commit=f"{{i * count:040x}}") for i in range(count)))
     runs.changes = count
     index = RunIndex({path!r}, runs)
-    assert index.count() >= 1
-    found = index.search()
-    assert all(run.record.id for run in found)
+    assert all(run.record.id for _ in range(20) for run in index.search())
     index.close()
 """
 
@@ -636,12 +645,12 @@ for count in range(1, 30):
 def test_many_processes_share_one_file(path: Path) -> None:
     """Processes that read and write it at once never fail, and the file is right in the end."""
     code = WRITER.format(paths=[str(Path(__file__).parent), *sys.path], path=str(path))
-    workers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
-    assert [worker.wait() for worker in workers] == [0] * 4
-    runs = Runs(*(make(i, params={f"p{i % 7}": i}) for i in range(29)))
+    workers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [worker.wait() for worker in workers] == [0] * 3
+    runs = Runs(*(make(i, params={f"p{i % 7}": i}) for i in range(19)))
     index = RunIndex(path, runs)
-    assert index.count() == 29
-    assert index.count(where("params.p3 is not null")) == 4
+    assert index.count() == 19
+    assert index.count(where("params.p3 is not null")) == 3
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("SELECT count(*) FROM runs").fetchone() == db.execute("SELECT count(*) FROM docs").fetchone()

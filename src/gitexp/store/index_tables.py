@@ -196,11 +196,8 @@ class _Writer:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
-        self.keys: dict[tuple[str, str], tuple[int, bool]] = {
-            (kind, key): (number, bool(is_column))
-            for number, kind, key, is_column in db.execute("SELECT id, kind, key, is_column FROM keys")
-        }
-        self.columns = sum(is_column for _, is_column in self.keys.values())
+        self.keys: dict[tuple[str, str], tuple[int, bool]] = {}
+        self.count, self.columns = db.execute("SELECT count(*), ifnull(sum(is_column), 0) FROM keys").fetchone()
         limits = (sqlite3.SQLITE_LIMIT_COLUMN, sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self.most_columns = min(map(db.getlimit, limits)) - len(_ATTRIBUTES) - 10
         self.shapes: dict[Any, _Shape] = {}
@@ -250,16 +247,21 @@ class _Writer:
 
     def places(self, keys: list[tuple[str, str]]) -> list[tuple[int, bool]]:
         """The number of each key, and whether it has a column; new keys get theirs."""
-        new = [key for key in keys if key not in self.keys]
-        for position, key in enumerate(new):
-            number = len(self.keys) + 1
-            is_column = position < _MOST_NEW_COLUMNS and self.columns < self.most_columns
-            self.db.execute("INSERT INTO keys VALUES (?, ?, ?, ?)", (number, *key, is_column))
-            if is_column:
-                self.db.execute(f"ALTER TABLE runs ADD COLUMN c{number}")
-                self.columns += 1
-            self.keys[key] = (number, is_column)
+        most_columns = min(self.columns + _MOST_NEW_COLUMNS, self.most_columns)
+        for key in keys:
+            if key not in self.keys:
+                found = self.db.execute("SELECT id, is_column FROM keys WHERE kind = ? AND key = ?", key).fetchone()
+                self.keys[key] = found or self.add_key(key, is_column=self.columns < most_columns)
         return [self.keys[key] for key in keys]
+
+    def add_key(self, key: tuple[str, str], *, is_column: bool) -> tuple[int, bool]:
+        number = self.count + 1
+        self.db.execute("INSERT INTO keys VALUES (?, ?, ?, ?)", (number, *key, is_column))
+        self.count = number
+        if is_column:
+            self.db.execute(f"ALTER TABLE runs ADD COLUMN c{number}")
+            self.columns += 1
+        return number, is_column
 
 
 class _Shape:
