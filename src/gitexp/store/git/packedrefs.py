@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from gitexp.errors import CorruptData
+from gitexp.store.git import durable
 
 Identity = tuple[int, int, int]
 
@@ -151,6 +152,8 @@ def _load(path: str) -> tuple[Identity, bytes | mmap.mmap]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return (0, 0, 0), b""
+    except OSError as error:
+        raise durable.failure("read", path, error) from error
     try:
         found = os.fstat(descriptor)
         identity = (found.st_ino, found.st_size, found.st_mtime_ns)

@@ -6,7 +6,6 @@ because a pack without an index does not exist for any reader.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import mmap
 import os
@@ -455,19 +454,16 @@ def _entry_head(code: int, size: int) -> bytes:
 
 def _map(path: str) -> mmap.mmap | bytes:
     """A file's content: small files are read, because Python holds a descriptor for each mapping."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.fstat(descriptor).st_size
-        if size > _MAPPED_FROM:
-            try:
-                return mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-            except OSError as error:
-                if error.errno != errno.EMFILE:
-                    raise
-        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        with open(path, "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > _MAPPED_FROM:
+                with suppress(OSError):
+                    return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
             return file.readall()
-    finally:
-        os.close(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorruptData(f"Could not read '{path}': {error.strerror}.") from error
 
 
 def _sha1(data: bytes) -> bytes:

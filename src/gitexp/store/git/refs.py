@@ -184,7 +184,15 @@ class RefStore:
         except Conflict:
             return 0
         self._prune_loose(sound)
+        self.sweep_stale(prefix)
         return len(sound)
+
+    def sweep_stale(self, prefix: str) -> int:
+        """Removes the locks below `refs/gitexp/` that dead processes left. Returns how many went."""
+        gone = 0
+        for folder, _, names in os.walk(self._path(_folder_of(prefix))):
+            gone += sum(self._break_stale(f"{folder}/{name}") for name in names if name.endswith(".lock"))
+        return gone
 
     def _value(self, name: str) -> str | None:
         """What a ref says: a hex id, or `ref: <another>`."""
@@ -283,7 +291,9 @@ class RefStore:
         """Holds `<path>.lock`, a whole file with `content`; renaming it away is how to commit."""
         temporary = durable.write_temporary(self._temporary, content, durable=durably)
         lock = f"{path}.lock"
+        alive = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            fcntl.flock(alive, fcntl.LOCK_EX)  # the kernel lets go of it when we die: `_break_stale` asks
             self._acquire(temporary, lock)
             held = os.stat(lock).st_ino
             try:
@@ -293,6 +303,7 @@ class RefStore:
                     if os.stat(lock).st_ino == held:
                         os.unlink(lock)
         finally:
+            os.close(alive)
             durable.remove(temporary)
 
     def _acquire(self, temporary: str, lock: str) -> None:
@@ -320,8 +331,9 @@ class RefStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 there, mine = os.stat(lock), os.fstat(file.fileno())
                 ours = lock.startswith(f"{self._common_dir}/{OURS}") or file.read(16) == _OUR_LOCK
-                old = time.time() - mine.st_mtime > STALE_S
-                if not ours or not old or there.st_ino != mine.st_ino:
+                # A second name is the temporary file's: a gitexp made it, which held a flock while it lived.
+                dead = mine.st_nlink > 1 or time.time() - mine.st_mtime > STALE_S
+                if not ours or not dead or there.st_ino != mine.st_ino:
                     return False
                 os.unlink(lock)
                 return True
@@ -419,6 +431,8 @@ def _read(path: str) -> bytes | None:
             return file.read(4096)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    except OSError as error:
+        raise durable.failure("read", path, error) from error
 
 
 def _try_flock(descriptor: int, how: int) -> bool:
