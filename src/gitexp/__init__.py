@@ -11,9 +11,11 @@ Names are loaded when they are first used, so that importing gitexp costs a trai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # what type checkers take for true, without importing typing
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from gitexp.errors import GitexpError
     from gitexp.repo import Repository
     from gitexp.tracking import (
