@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from gitexp.errors import InvalidName
@@ -10,12 +11,14 @@ from gitexp.errors import InvalidName
 LONGEST = 250
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNSAFE = frozenset('%\\:*?"<>|')
+_UNSAFE = re.compile(r'[%\\:*?"<>|\x00-\x1f]')
+_UNSAFE_OR_LIKE_ANOTHER = re.compile(r'[%\\:*?"<>|\x00-\x1fA-Z]|[^\x00-\x7f]')
+_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _ESCAPED = re.compile(r"(?:%[0-9A-F]{2})+")
 
 
 def parse_key(text: object, *, what: str) -> str:
-    """A key: 1 to 250 bytes of UTF-8 without control characters. `what` ("metric", "param", "tag") names it in errors."""
+    """A key: 1 to 250 bytes of UTF-8 without control characters. `what` ("metric", "param") names it in errors."""
     if type(text) is not str:
         if not isinstance(text, str):
             raise InvalidName(f"A {what} key must be text, not {type(text).__name__}.")
@@ -58,18 +61,15 @@ def parse_artifact_path(text: str) -> str:
 
 def is_git_folder(part: str) -> bool:
     """Whether git refuses `part` in a tree: `.git` in any spelling that some file system takes for it."""
-    plain = part.rstrip(". ").lower().replace("\u200c", "").replace("\u200d", "")
+    plain = _IGNORED_BY_HFS.sub("", part.partition(":")[0]).rstrip(". ").lower()
     return plain == ".git" or re.fullmatch(r"git~\d", plain) is not None
 
 
 def file_names(keys: Iterable[str]) -> dict[str, str]:
-    """The file name (without suffix) of each key, distinct even where case does not count."""
-    keys = list(keys)
-    seen: dict[str, int] = {}
-    for key in keys:
-        folded = key.lower()
-        seen[folded] = seen.get(folded, 0) + 1
-    return {key: _file_name(key, case_matters=seen[key.lower()] > 1) for key in keys}
+    """The file name (without suffix) of each key, distinct also where neither case nor Unicode form counts."""
+    folded = {key: _fold(key) for key in keys}
+    seen = Counter(folded.values())
+    return {key: _file_name(key, is_plain=seen[fold] == 1) for key, fold in folded.items()}
 
 
 def key_of_file(name: str) -> str:
@@ -83,24 +83,35 @@ def shorten(text: str, width: int = 60) -> str:
     return shown if len(shown) <= width else f"{shown[: width - 16]}...{shown[-12:]}"
 
 
-def _file_name(key: str, *, case_matters: bool) -> str:
+def _fold(text: str) -> str:
+    """What no file system tells `text` from: at least equal where Windows or macOS take two names for one."""
+    if text.isascii():
+        return text.lower()
+    from unicodedata import normalize  # a millisecond that few need
+
+    return normalize("NFKD", normalize("NFKD", text).upper().casefold()).casefold()
+
+
+def _file_name(key: str, *, is_plain: bool) -> str:
+    """The name of a key; only ASCII without capitals where it is not `is_plain`, but like another one's."""
     *folders, last = key.split("/")
-    parts = [_part(folder, case_matters, is_folder=True) for folder in folders]
-    return "/".join([*parts, _part(last, case_matters, is_folder=False)])
+    parts = [_part(folder, is_plain, is_folder=True) for folder in folders]
+    return "/".join([*parts, _part(last, is_plain, is_folder=False)])
 
 
-def _part(part: str, case_matters: bool, *, is_folder: bool) -> str:
+def _part(part: str, is_plain: bool, *, is_folder: bool) -> str:
     if not part:
         return "%"
     if is_git_folder(part):
         return _percent(part)
-    escaped = "".join(_percent(c) if c in _UNSAFE or c < " " or (case_matters and c != c.lower()) else c for c in part)
+    unsafe = _UNSAFE if is_plain else _UNSAFE_OR_LIKE_ANOTHER
+    escaped = unsafe.sub(lambda match: _percent(match.group()), part)
     if escaped[0] in ". ":
         escaped = _percent(escaped[0]) + escaped[1:]
     if escaped[-1] in ". ":
         escaped = escaped[:-1] + _percent(escaped[-1])
-    if is_folder and escaped.endswith(".csv"):
-        escaped = escaped[:-4] + "%2Ecsv"
+    if is_folder and _fold(escaped).endswith(".csv"):  # or it might stand where another metric has its file
+        escaped = "%2E".join(escaped.rsplit(".", 1))
     return escaped
 
 
@@ -109,4 +120,4 @@ def _percent(text: str) -> str:
 
 
 def _unescape(match: re.Match[str]) -> str:
-    return bytes.fromhex(match.group().replace("%", "")).decode()
+    return bytes.fromhex(match.group().replace("%", "")).decode(errors="backslashreplace")
