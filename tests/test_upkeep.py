@@ -204,3 +204,16 @@ def test_many_runs_leave_few_files(repository: Repository) -> None:
     gc(repository)
     assert not list((own / "refs" / "gitexp" / "runs").rglob("*/*"))
     assert len(repository.search()) == 100
+
+
+def test_a_locked_live_ref_does_not_hold_up_a_seal(repository: Repository, git: Callable[..., str]) -> None:
+    """Where another program locks the ref that kept its code, the run is sealed, and gc removes the ref later."""
+    recorder = Recorder.begin(repository, RunRequest(name="a"), on_trouble=pytest.fail)
+    ref = f"refs/gitexp/live/{recorder.run_id}"
+    lock = Path(repository.git.common_dir, f"{ref}.lock")
+    lock.touch()
+    assert recorder.end(Status.FINISHED) is not None
+    assert [run.record.name for run in repository.search()] == ["a"]
+    lock.unlink()
+    gc(repository)
+    assert git("for-each-ref", ref, cwd=Path(repository.git.work_tree or "")) == ""

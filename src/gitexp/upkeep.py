@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gitexp.domain.identity import LIVE, live_ref
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import CorruptData, GitexpError
@@ -99,6 +100,7 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
             repository.content.remove(sha256)
         objects = repository.objects.rewrite_kept(_reachable_kept(repository))
         temporary = repository.objects.sweep_temporary(YOUNG_S)
+        _forget_dead_live_refs(repository)
         repository.refs.pack(REFS)
     return GcReport(
         runs=tuple(expired),
@@ -188,6 +190,13 @@ def _needed_content(repository: Repository, tips: dict[str, str]) -> set[str]:
             code = repository.runs.pointers_in_code(run.code_tree, run.code_pointers)
             needed |= {pointer.sha256 for _, pointer in code}
     return needed
+
+
+def _forget_dead_live_refs(repository: Repository) -> None:
+    """Remove the refs that kept the code of runs that are live no more."""
+    refs = repository.refs.list(LIVE)
+    alive = {live_ref(entry.run_id) for entry in repository.live.list()}
+    repository.refs.delete_all({ref: commit for ref, commit in refs.items() if ref not in alive})
 
 
 def _reachable_kept(repository: Repository) -> set[bytes]:

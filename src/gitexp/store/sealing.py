@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from gitexp.domain.identity import RunId, live_ref
 from gitexp.domain.run import Run, Status
+from gitexp.errors import Conflict
 from gitexp.store.experiments import ExperimentStore
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.refs import RefStore
@@ -38,8 +40,9 @@ def seal(
 
 
 def forget(run_id: RunId, *, live: LiveRuns, refs: RefStore) -> None:
-    """Remove what a live run left beside git, and the ref that kept its code."""
-    refs.delete(live_ref(run_id), None)
+    """Remove what a live run left beside git, and the ref that kept its code; `gc` removes one that is locked now."""
+    with suppress(Conflict):
+        refs.delete(live_ref(run_id), None)
     live.remove(run_id)
 
 
