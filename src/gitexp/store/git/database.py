@@ -206,17 +206,16 @@ class ObjectDatabase:
         """Removes what writers that died left in the pack folder. Returns how many files went."""
         folder = f"{self._own.path}/pack"
         limit = time.time() - older_than_s
+        gone = durable.sweep(folder, older_than_s)
         names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        gone = 0
+        # In reverse, so that `.keep`, which says whose it is, goes after its `.pack`.
         for name in sorted(names, reverse=True):
-            base = name.rpartition(".")[0]
-            unfinished = name.endswith((".keep", ".pack")) and f"{base}.idx" not in names and self._is_ours(base)
-            if not unfinished and not name.startswith(durable.TEMPORARY):
-                continue
-            with suppress(FileNotFoundError):
-                if os.stat(f"{folder}/{name}").st_mtime < limit:
-                    os.unlink(f"{folder}/{name}")
-                    gone += 1
+            base, _, suffix = name.rpartition(".")
+            if suffix in ("keep", "pack") and f"{base}.idx" not in names and self._is_ours(base):
+                with suppress(FileNotFoundError):
+                    if os.stat(f"{folder}/{name}").st_mtime < limit:
+                        os.unlink(f"{folder}/{name}")
+                        gone += 1
         return gone
 
     def _read(self, oid: bytes) -> tuple[str, bytes] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -148,6 +149,19 @@ def remove(path: str) -> None:
     """Removes a file that may be gone already."""
     with suppress(OSError):
         os.unlink(path)
+
+
+def sweep(folder: str, older_than_s: float) -> int:
+    """Removes temporary files that dead writers left in a folder. Returns how many went."""
+    limit = time.time() - older_than_s
+    gone = 0
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.name.startswith(TEMPORARY) and entry.stat().st_mtime < limit:
+                    os.unlink(entry.path)
+                    gone += 1
+    return gone
 
 
 @contextmanager

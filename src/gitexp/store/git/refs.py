@@ -21,6 +21,7 @@ from gitexp.store.git.packedrefs import PackedRefs, identity_of, is_ref_name
 OURS = "refs/gitexp/"
 RACY_NS = 20_000_000
 STALE_S = 60
+LEFT_BEHIND_S = 86_400
 
 _HEX = re.compile(r"[0-9a-f]{40}\Z")
 _OF_A_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
@@ -188,8 +189,12 @@ class RefStore:
         return len(sound)
 
     def sweep_stale(self, prefix: str) -> int:
-        """Removes the locks below `refs/gitexp/` that dead processes left. Returns how many went."""
-        gone = 0
+        """Removes locks and temporary files that dead processes left. Returns how many went.
+
+        Args:
+            prefix: below `refs/gitexp/`; where to look for locks.
+        """
+        gone = durable.sweep(self._temporary, LEFT_BEHIND_S)
         for folder, _, names in os.walk(self._path(_folder_of(prefix))):
             gone += sum(self._break_stale(f"{folder}/{name}") for name in names if name.endswith(".lock"))
         return gone
