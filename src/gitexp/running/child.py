@@ -16,6 +16,9 @@ from gitexp.running.streams import Channel, OnOutput, Pump, open_channels
 
 SETTLE_S = 0.05
 
+HURRY_S = 0.3
+"""A signal this long after the child's end is for us: whoever reads our output does not, and we are not to wait."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildResult:
@@ -70,18 +73,17 @@ def run_child(
         relay.on_resize = lambda: _copy_sizes(channels)
     relay.attach(pid)
     pumps = [Pump(channel, on_output) for channel in channels]
-    code = _wait(pid)
+    code = _wait(pid, relay)
     relay.detach()
-    duration_s = time.monotonic() - started
+    ended = time.monotonic()
     stopped_by = relay.stopped_by
-    relay.stopped_by = None
     for pump in pumps:
-        pump.stop(give_up=lambda: relay.stopped_by is not None)
+        pump.stop(give_up=lambda: relay.asked_after(ended + HURRY_S))
     return ChildResult(
         exit_code=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         stopped_by=stopped_by,
-        duration_s=duration_s,
+        duration_s=ended - started,
     )
 
 
@@ -123,19 +125,24 @@ def _spawn(
             os.set_inheritable(fd, False)
 
 
-def _wait(pid: int) -> int:
+def _wait(pid: int, relay: SignalRelay) -> int:
     """The child's exit code, or minus the signal it died by. While it is stopped, so are we."""
-    _, status = os.waitpid(pid, os.WUNTRACED)
-    while os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
-        if os.WIFSTOPPED(status):
-            time.sleep(SETTLE_S)  # Ctrl-Z stops us as well, in here; once we go on, the child does too
+    changed, status = 0, 0
+    while True:
+        if not changed:
+            changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+        if not changed:
+            relay.wait()
+        elif os.WIFSTOPPED(status):
+            time.sleep(SETTLE_S)  # Ctrl-Z stops us as well, in here; once we go on, the child has too
             changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            if changed:
-                continue
-            os.kill(os.getpid(), signal.SIGSTOP)
-            os.kill(pid, signal.SIGCONT)
-        _, status = os.waitpid(pid, os.WUNTRACED)
-    return os.waitstatus_to_exitcode(status)
+            if not changed:
+                os.kill(os.getpid(), signal.SIGSTOP)
+                os.kill(pid, signal.SIGCONT)
+        elif os.WIFCONTINUED(status):
+            changed = 0
+        else:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _copy_sizes(channels: list[Channel]) -> None:

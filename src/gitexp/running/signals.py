@@ -10,11 +10,13 @@ send to each process of a job in turn.
 from __future__ import annotations
 
 import os
+import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 
 from gitexp.running.streams import CAT
 
@@ -22,6 +24,9 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SETTLE_S = 0.005
 """How long whoever signals several processes may take from the first to the last."""
+
+LOOK_S = 0.05
+"""How often to look for the child's end where signals cannot tell."""
 
 
 class SignalRelay:
@@ -31,42 +36,66 @@ class SignalRelay:
     the main thread can handle signals.
 
     Attributes:
-        stopped_by: the last signal that asked us to stop, or None.
         on_resize: called when the terminal has changed its size, before the child is told; or None.
     """
 
     def __init__(self) -> None:
-        self.stopped_by: signal.Signals | None = None
         self.on_resize: Callable[[], None] | None = None
         self._child: int | None = None
+        self._stopped_by: int | None = None
+        self._stopped_at = 0.0
         self._arrived: set[int] = set()
-        self._is_settling = False
         self._witness: _Witness | None = None
         self._seen_by_former: set[int] = set()
         self._previous: dict[int, object] = {}
+        self._previous_wakeup = -1
+        self._arrivals = -1
+        self._wakeup = -1
 
     def __enter__(self) -> SignalRelay:
-        with suppress(ValueError):  # not the main thread
-            for number in PASSED_ON:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._previous[number] = signal.signal(number, self._receive)
-            self._previous[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._resize)
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        # The C level writes each signal's number into a pipe: unlike a handler that only runs when a system call is
+        # interrupted, this cannot miss the one that comes just before the call.
+        self._arrivals, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(self._arrivals, False)
+        self._previous_wakeup = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        for number in PASSED_ON:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, _leave_it_to_the_pipe)
+        for number in (signal.SIGWINCH, signal.SIGCHLD):
+            self._previous[number] = signal.signal(number, _leave_it_to_the_pipe)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.detach()
+        if self._arrivals < 0:
+            return
         for number, handler in self._previous.items():
             signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
+        signal.set_wakeup_fd(self._previous_wakeup)
+        os.close(self._arrivals)
+        os.close(self._wakeup)
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The last signal that asked us to stop, or None."""
+        self._collect()
+        return self._stopped_by
+
+    def asked_after(self, moment: float) -> bool:
+        """Whether a signal asked us to stop after `moment`, by the monotonic clock."""
+        self._collect()
+        return self._stopped_at > moment
 
     def attach(self, child: int) -> None:
         """Send signals to `child` from now on, first those that came before it was there."""
-        if self._previous:
-            self._witness = _Witness()
         self._child = child
-        self._send(self._arrived)
-        self._arrived = set()
+        if self._arrivals >= 0:
+            self._witness = _Witness()
+            self._collect()
+            self._send(self._take_arrived())
 
     def detach(self) -> None:
         """Stop sending: the child has ended. Signals that come later are only noted."""
@@ -75,25 +104,45 @@ class SignalRelay:
             self._witness.close()
             self._witness = None
 
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if number in STOPPING:
-            self.stopped_by = signal.Signals(number)
-        self._arrived.add(number)
-        if self._child is None or self._is_settling:
+    def wait(self) -> None:
+        """Wait until a signal comes (the child's end and stopping are signals too), and send on what is to be sent."""
+        if self._arrivals < 0:
+            time.sleep(LOOK_S)
             return
-        self._is_settling = True
-        try:
-            while self._arrived:
-                time.sleep(SETTLE_S)
-                arrived, self._arrived = self._arrived, set()  # the same signal twice within this time is one, as ever
-                self._send(arrived - self._sent_to_all(arrived))
-        finally:
-            self._is_settling = False
+        poller = select.poll()
+        poller.register(self._arrivals, select.POLLIN)
+        poller.poll()
+        self._collect()
+        if self._arrived & {*PASSED_ON}:
+            time.sleep(SETTLE_S)
+            self._collect()
+        arrived = self._take_arrived()
+        self._send(arrived - self._sent_to_all(arrived))
+
+    def _collect(self) -> None:
+        if self._arrivals < 0:
+            return
+        with suppress(BlockingIOError):
+            while numbers := os.read(self._arrivals, 4096):
+                self._arrived.update(numbers)
+                stopping = [number for number in numbers if number in STOPPING]
+                if stopping:
+                    self._stopped_by, self._stopped_at = stopping[-1], time.monotonic()
+
+    def _take_arrived(self) -> set[int]:
+        """What is to be sent. The same signal twice within `SETTLE_S` is one, as if it had still been pending."""
+        arrived, self._arrived = self._arrived, set()
+        if signal.SIGWINCH in arrived and self.on_resize:
+            self.on_resize()
+            self._send({signal.SIGWINCH})
+        return arrived & {*PASSED_ON}
 
     def _sent_to_all(self, arrived: set[int]) -> set[int]:
         witness = self._witness
-        pending = witness.pending() if witness else None
-        if witness is None or pending is None:
+        if not arrived or witness is None:
+            return set()
+        pending = witness.pending()
+        if pending is None:
             return arrived & {signal.SIGINT, signal.SIGQUIT} if _is_in_foreground() else set()
         seen = arrived & (pending | self._seen_by_former)
         self._seen_by_former = set()
@@ -102,11 +151,6 @@ class SignalRelay:
             self._seen_by_former = (witness.pending() or set()) - pending
             witness.close()
         return seen
-
-    def _resize(self, number: int, _frame: FrameType | None) -> None:
-        if self.on_resize:
-            self.on_resize()
-            self._send({number})
 
     def _send(self, numbers: set[int]) -> None:
         for number in sorted(numbers):
@@ -150,6 +194,10 @@ class _Witness:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+
+
+def _leave_it_to_the_pipe(_number: int, _frame: FrameType | None) -> None:
+    """Being handled at all is what keeps a signal from ending us."""
 
 
 def _is_in_foreground() -> bool:
