@@ -437,7 +437,8 @@ def test_any_sequence_of_changes_ends_like_a_fresh_index(steps: list[list[tuple[
                 if old and is_removed:
                     runs.remove(old)
                 elif isinstance(old, RunSummary):
-                    runs.put(change(old, params={f"p{digits.randrange(5)}": digits.random()}))
+                    params = {f"p{digits.randrange(5)}": digits.random()}
+                    runs.put(replace(old, params=params, commit=f"{digits.getrandbits(160):040x}"))
                 else:
                     runs.put(make(number))
             digits.choice(indexes).refresh()

@@ -67,7 +67,7 @@ _MLFLOW_TAGS = {
 """What MLflow keeps in tags and gitexp in the run's record."""
 
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
-_MEANT = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "~": "like", "contains": "like '%...%'"}
+_MEANT = {"&&": "and", "&": "and", "||": "or", "|": "or", "~": "like", "contains": "like '%...%'"}
 _MOST_BEFORE, _MOST_AFTER = 50, 25
 
 Read = TypeVar("Read")

@@ -84,6 +84,9 @@ class RunIndex:
                 self._db.close()
             self._db = None
 
+    def __del__(self) -> None:
+        self.close()  # a connection that is only dropped is worth a warning to Python 3.13
+
     def search(
         self,
         query: Query | None = None,
