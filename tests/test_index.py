@@ -122,7 +122,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_run_comes_back_as_it_is() -> None:
     """Everything that a summary holds survives the index: types, huge integers, NaN, nested values and all."""
-    params = {
+    params: dict[str, Any] = {
         "int": 3,
         "huge": 10**400,
         "float": 1.0,
@@ -684,14 +684,14 @@ def test_a_source_that_fails_leaves_the_index_as_it_was(path: Path) -> None:
     runs = Runs(make(1))
     index = RunIndex(path, runs)
 
-    def fail(_: Sequence[tuple[str, str]]) -> Iterator[RunSummary | BrokenRun]:
-        raise OSError("the disk is gone")
+    def fail(commits: Sequence[tuple[str, str]]) -> Iterator[RunSummary | BrokenRun]:
+        raise OSError(f"the disk with {len(commits)} commits is gone")
 
     runs.load = fail  # type: ignore[method-assign]
     for _ in range(2):
-        with pytest.raises(OSError, match="the disk is gone"):
+        with pytest.raises(OSError, match="1 commits is gone"):
             index.search()
-    del runs.load  # type: ignore[method-assign]
+    del runs.load
     assert names(index.search()) == ["run-1"]
 
 
