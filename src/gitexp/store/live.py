@@ -18,6 +18,7 @@ from gitexp.domain.run import Content, Input, Run, RunRecord, Status, run_from_d
 from gitexp.domain.values import Value, same_value
 from gitexp.errors import Conflict, InvalidName, NotFound
 from gitexp.store.git.durable import failure, make_folder, sync_folder
+from gitexp.store.journal import POINTS
 from gitexp.store.output import read_output
 from gitexp.store.playback import Event, Journals, read_journals, read_summary
 
@@ -349,10 +350,10 @@ def _salvaged_record(run_id: RunId, journals: Journals) -> RunRecord:
     """A record for a run whose first event is damaged, so that the rest of it is kept.
 
     Raises:
-        NotFound: nothing is damaged: it was killed before its first event.
+        NotFound: there is no rest: it was killed before or in its first event.
     """
     has_events = any(event.kind != "warning" for event in journals.events)
-    if not (has_events or journals.metrics or journals.lost):
+    if not (has_events or journals.metrics or any(name.endswith(POINTS) for name in journals.lost)):
         raise NotFound(f"The live run '{run_id}' has not begun.")
     start = min((event.time for event in journals.events), default=0.0)
     name = readable_name(run_id)

@@ -9,12 +9,13 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from heapq import merge
 from json import loads
 from operator import attrgetter, itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gitexp.domain.metrics import History, Point, to_float
 from gitexp.domain.values import Number
@@ -35,7 +36,9 @@ from gitexp.store.journal import (
     VERSION,
 )
 
-_BLOCK: Final = 1 << 16
+_Item = TypeVar("_Item", int, float)
+
+_BLOCK: Final = 1 << 14
 """Points read at once."""
 _KINDS: Final = frozenset((FLOAT, INTEGER, TEXT))
 _RESIDUE: Final = 0x2144DF1C
@@ -174,7 +177,7 @@ class _Process:
         last: dict[str, Point] = {}
         wanted = dict(self._names)
         end = max(self._end - HEADER_SIZE, 0) // POINT_SIZE
-        size = _BLOCK // 16
+        size = _BLOCK // 4
         while end and wanted:
             first = max(end - size, 0)
             data = os.pread(self._fd, (end - first) * POINT_SIZE, HEADER_SIZE + first * POINT_SIZE)
@@ -232,29 +235,14 @@ class _Process:
     def _sort_in(self, histories: dict[str, History], data: bytes) -> None:
         """Append the points of `data` to the history of each one's metric."""
         codes, steps, times, values = _columns(data)
-        kinds: dict[int, set[int]] = {}
-        for code in set(codes):
-            kinds.setdefault(code & NAME, set()).add(code & ~NAME)
-        if len(kinds) == 1:
-            number = codes[0] & NAME
-            history = self._history(histories, number, len(codes))
-            if kinds[number] != {FLOAT}:
-                self._add_exact(history, codes, values)
-            history.steps += steps
-            history.times += times
-            history.values += values
-            return
-        positions: dict[int, list[int]] = {number: [] for number in kinds}
-        for position, code in enumerate(codes):
-            positions[code & NAME].append(position)
-        for number, chosen in positions.items():
-            history = self._history(histories, number, len(chosen))
-            own = array("d", map(values.__getitem__, chosen))
-            if kinds[number] != {FLOAT}:
-                self._add_exact(history, array("I", map(codes.__getitem__, chosen)), own)
-            history.steps.extend(map(steps.__getitem__, chosen))
-            history.times.extend(map(times.__getitem__, chosen))
-            history.values += own
+        for number, chosen in _positions(codes).items():
+            own_codes, own_values = _pick(codes, chosen), _pick(values, chosen)
+            history = self._history(histories, number, len(own_codes))
+            if set(own_codes) != {FLOAT | number}:
+                self._add_exact(history, own_codes, own_values)
+            history.steps += _pick(steps, chosen)
+            history.times += _pick(times, chosen)
+            history.values += own_values
 
     def _history(self, histories: dict[str, History], number: int, points: int) -> History:
         key = self._names.get(number)
@@ -343,9 +331,28 @@ def _is_rewritten(data: bytes, position: int, size: int) -> bool:
 
 
 def _mentions(points: bytes, numbers: dict[int, str]) -> bool:
-    codes = _codes(points).tobytes()
-    order = sys.byteorder
-    return any((kind | number).to_bytes(4, order) in codes for number in numbers for kind in _KINDS)
+    return any(code & NAME in numbers for code in set(_codes(points)))
+
+
+def _positions(codes: array[int]) -> Mapping[int, slice | list[int]]:
+    """Where the points of each name stand: slices where the names recur in one order, as in most training loops."""
+    if len(set(codes)) == 1:
+        return {codes[0] & NAME: slice(None)}
+    with suppress(ValueError):
+        period = codes.index(codes[0], 1)
+        names = [code & NAME for code in codes[:period]]
+        if len(set(names)) == period and codes[period:].tobytes() == codes[:-period].tobytes():
+            return {name: slice(first, None, period) for first, name in enumerate(names)}
+    positions: dict[int, list[int]] = {code & NAME: [] for code in set(codes)}
+    for position, code in enumerate(codes):
+        positions[code & NAME].append(position)
+    return positions
+
+
+def _pick(column: array[_Item], chosen: slice | list[int]) -> array[_Item]:
+    if isinstance(chosen, slice):
+        return column[chosen]
+    return array(column.typecode, map(column.__getitem__, chosen))
 
 
 def _codes(points: bytes) -> array[int]:
