@@ -231,7 +231,7 @@ class Recorder:
                 exit_code=exit_code,
                 signal=signal,
             )
-            self._journal.close()
+            self._journal.close(durable=False)
             return self.repository.seal(self.run_id)
         except Exception as error:
             if self.strict:
@@ -265,7 +265,7 @@ class Recorder:
         if snapshot.new_objects:
             repository.objects.write(snapshot.new_objects)
         if snapshot.head.commit:
-            repository.refs.create(live_ref(self.run_id), snapshot.head.commit)
+            repository.refs.create(live_ref(self.run_id), snapshot.head.commit, durable_name=False)
         return snapshot
 
     def _warn_of_skipped(self, snapshot: Snapshot) -> None:

@@ -109,8 +109,12 @@ class JournalWriter:
             self._flush()
         self._sync_files(os.fsync)
 
-    def close(self) -> None:
-        """Sync and stop. Closing twice is fine; what is logged afterwards is not recorded."""
+    def close(self, *, durable: bool = True) -> None:
+        """Sync and stop. Closing twice is fine; what is logged afterwards is not recorded.
+
+        Args:
+            durable: sync first. Whoever seals the run next does without: the seal is durable itself.
+        """
         with _syncing:
             _writers.discard(self)
         with self._lock:
@@ -123,9 +127,9 @@ class JournalWriter:
                 self._flush()
             self._closed = True
             self._attach_point(-1)
-        self._sync_files(
-            os.fsync
-        )  # long enough for a thread in the middle of a write to be through before the file closes
+        # A sync takes long enough for a thread in the middle of a write to be through before the file closes.
+        if durable or threading.active_count() > _OWN_THREADS:
+            self._sync_files(os.fsync)
         with self._lock:
             self._close_files()
 
@@ -386,6 +390,7 @@ class _File:
 # One thread a process syncs the journals of all runs.
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+_OWN_THREADS = 2  # the main thread and the one that syncs
 _sync_thread: threading.Thread | None = None
 _syncing = threading.Lock()
 """Guards the two names above."""

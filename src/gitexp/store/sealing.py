@@ -42,7 +42,7 @@ def seal(
 def forget(run_id: RunId, *, live: LiveRuns, refs: RefStore) -> None:
     """Remove what a live run left beside git, and the ref that kept its code; `gc` removes one that is locked now."""
     with suppress(Conflict):
-        refs.delete(live_ref(run_id), None)
+        refs.delete(live_ref(run_id), None, durable_name=False)
     live.remove(run_id)
 
 

@@ -72,8 +72,11 @@ class RefStore:
         """What below `prefix` is no sound ref: names of files, and lines of packed-refs."""
         return sorted(self._survey(prefix)[1])
 
-    def create(self, name: str, commit: str) -> bool:
+    def create(self, name: str, commit: str, *, durable_name: bool = True) -> bool:
         """Makes a ref. Exactly one of several racers gets True; False means that it exists already.
+
+        Args:
+            durable_name: whether a power cut right afterwards may not undo it; either way it is whole or absent.
 
         Raises:
             Conflict: another ref is in the way, as `a/b` is for `a`.
@@ -91,7 +94,8 @@ class RefStore:
                     return False
         finally:
             durable.remove(temporary)
-        durable.sync_folder(os.path.dirname(path))
+        if durable_name:
+            durable.sync_folder(os.path.dirname(path))
         return True
 
     def update(self, name: str, old: str, new: str) -> bool:
@@ -112,11 +116,11 @@ class RefStore:
         durable.sync_folder(os.path.dirname(path))
         return True
 
-    def delete(self, name: str, old: str | None) -> bool:
+    def delete(self, name: str, old: str | None, *, durable_name: bool = True) -> bool:
         """Removes a ref that is at `old`, or wherever it is where `old` is None. False if it is not there."""
-        return name in self.delete_all({name: old})
+        return name in self.delete_all({name: old}, durable_names=durable_name)
 
-    def delete_all(self, expected: Mapping[str, str | None]) -> set[str]:
+    def delete_all(self, expected: Mapping[str, str | None], *, durable_names: bool = True) -> set[str]:
         """Removes several refs with one rewriting of packed-refs.
 
         Args:
@@ -141,7 +145,8 @@ class RefStore:
                     for name in gone:
                         with suppress(FileNotFoundError):
                             os.unlink(self._path(name))
-            for folder in {os.path.dirname(self._path(name)) for name in gone}:
+            folders = {os.path.dirname(self._path(name)) for name in gone} if durable_names else ()
+            for folder in folders:
                 durable.sync_folder(folder)
         return gone
 
