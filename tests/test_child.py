@@ -394,6 +394,7 @@ def test_job_control_stops_and_resumes_both(project: Path, watcher: Watcher) -> 
             project,
             """
             import os, signal
+            signal.signal(signal.SIGCONT, lambda *_: print("resumed" + "-word", flush=True))
             print("first" + "-word", flush=True)
             input()
             print("second" + "-word", flush=True)
@@ -410,6 +411,7 @@ def test_job_control_stops_and_resumes_both(project: Path, watcher: Watcher) -> 
     shell.type(b"\x1a")
     shell.wait_for(b"prompt-> ", 2)
     shell.type(b"fg\n")
+    shell.wait_for(b"resumed-word")
     shell.type(b"\n")
     shell.wait_for(b"second-word")
     shell.wait_for(b"prompt-> ", 3)

@@ -46,7 +46,6 @@ class SignalRelay:
         self._stopped_at = 0.0
         self._arrived: set[int] = set()
         self._witness: _Witness | None = None
-        self._seen_by_former: set[int] = set()
         self._previous: dict[int, object] = {}
         self._previous_wakeup = -1
         self._arrivals = -1
@@ -113,11 +112,17 @@ class SignalRelay:
         poller.register(self._arrivals, select.POLLIN)
         poller.poll()
         self._collect()
+        if signal.SIGWINCH in self._arrived and self.on_resize:
+            self.on_resize()
+            self._send({signal.SIGWINCH})
         if self._arrived & {*PASSED_ON}:
             time.sleep(SETTLE_S)
+            former, self._witness = self._witness, _Witness()  # the next signals are seen by the next witness
             self._collect()
-        arrived = self._take_arrived()
-        self._send(arrived - self._sent_to_all(arrived))
+            arrived = self._take_arrived()
+            self._send(arrived - _sent_to_all(arrived, former))
+        else:
+            self._arrived.clear()
 
     def _collect(self) -> None:
         if self._arrivals < 0:
@@ -131,26 +136,8 @@ class SignalRelay:
 
     def _take_arrived(self) -> set[int]:
         """What is to be sent. The same signal twice within `SETTLE_S` is one, as if it had still been pending."""
-        arrived, self._arrived = self._arrived, set()
-        if signal.SIGWINCH in arrived and self.on_resize:
-            self.on_resize()
-            self._send({signal.SIGWINCH})
-        return arrived & {*PASSED_ON}
-
-    def _sent_to_all(self, arrived: set[int]) -> set[int]:
-        witness = self._witness
-        if not arrived or witness is None:
-            return set()
-        pending = witness.pending()
-        if pending is None:
-            return arrived & {signal.SIGINT, signal.SIGQUIT} if _is_in_foreground() else set()
-        seen = arrived & (pending | self._seen_by_former)
-        self._seen_by_former = set()
-        if arrived & pending:  # it cannot see these a second time
-            self._witness = _Witness()
-            self._seen_by_former = (witness.pending() or set()) - pending
-            witness.close()
-        return seen
+        arrived, self._arrived = self._arrived & {*PASSED_ON}, set()
+        return arrived
 
     def _send(self, numbers: set[int]) -> None:
         for number in sorted(numbers):
@@ -198,6 +185,16 @@ class _Witness:
 
 def _leave_it_to_the_pipe(_number: int, _frame: FrameType | None) -> None:
     """Being handled at all is what keeps a signal from ending us."""
+
+
+def _sent_to_all(arrived: set[int], witness: _Witness | None) -> set[int]:
+    """Those of the signals that others of our group got too."""
+    pending = witness.pending() if witness else set()
+    if witness:
+        witness.close()
+    if pending is None:  # not told here; what people type is sent to all
+        return arrived & {signal.SIGINT, signal.SIGQUIT} if _is_in_foreground() else set()
+    return arrived & pending
 
 
 def _is_in_foreground() -> bool:
