@@ -7,18 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gitexp.domain.identity import LIVE, live_ref
+from gitexp.domain.identity import LIVE, REFS, live_ref
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import CorruptData, GitexpError
 from gitexp.repo import Repository
 from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, decode_commit, decode_tree
 
-REFS = "refs/gitexp/"
 YOUNG_S = 24 * 3600.0
 """Content younger than this stays, whether or not a run names it yet."""
-
-MOST_LOOSE_REFS = 500
 
 
 class Severity(StrEnum):
@@ -99,9 +96,10 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
         for sha256, _ in garbage:
             repository.content.remove(sha256)
         objects = repository.objects.rewrite_kept(_reachable_kept(repository))
-        temporary = repository.objects.sweep_temporary(YOUNG_S)
+        temporary = repository.objects.sweep_temporary(YOUNG_S) + repository.refs.sweep_stale(REFS)
         _forget_dead_live_refs(repository)
         repository.refs.pack(REFS)
+        repository.index.rebuild()
     return GcReport(
         runs=tuple(expired),
         content=len(garbage),

@@ -14,9 +14,10 @@ Slug = NewType("Slug", str)
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 12
 DEFAULT_EXPERIMENT = "default"
-RUNS = "refs/gitexp/runs/"
-EXPERIMENTS = "refs/gitexp/experiments/"
-LIVE = "refs/gitexp/live/"
+REFS = "refs/gitexp/"
+RUNS = f"{REFS}runs/"
+EXPERIMENTS = f"{REFS}experiments/"
+LIVE = f"{REFS}live/"
 
 _ID = re.compile(f"[{ALPHABET[10:]}][{ALPHABET}]{{{ID_LENGTH - 1}}}\\Z")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")

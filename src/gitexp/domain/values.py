@@ -45,7 +45,7 @@ def plain_number(value: object, *, key: str) -> Number:
             return plain_number(plain, key=key)
     elif not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
         try:
-            return float(value)  # type: ignore[arg-type]
+            return float(value)
         except Exception as error:
             raise UsageError(f"The metric {key!r} is not a number but {_describe(value)}.") from error
     raise UsageError(f"The metric {key!r} is not a number but {_describe(value)}.")

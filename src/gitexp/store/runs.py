@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gitexp.domain import yamltext
 from gitexp.domain.environment import Environment
-from gitexp.domain.identity import RUNS, run_ref
+from gitexp.domain.identity import REFS, RUNS, run_ref
 from gitexp.domain.keys import file_names, parse_artifact_path
 from gitexp.domain.metrics import History, dump_history, dump_metrics, load_history, load_metrics
 from gitexp.domain.pointer import LONGEST_POINTER, Pointer, parse_pointer
@@ -39,6 +40,7 @@ from gitexp.store.git.refs import RefStore
 from gitexp.store.yamlfile import load_yaml
 
 ATTEMPTS = 20
+MOST_LOOSE_REFS = 500
 
 _RECURRING = ("environment", ".gitattributes", "tags.yaml")
 
@@ -238,7 +240,7 @@ class GitRunStore:
             commit = made.add(COMMIT, _commit(tree, [tip], new.record, event, signature))
             self._write(made)
             if self._refs.update(ref, tip, commit.hex()) and self._reads_back(made):
-                self._objects.consolidate()
+                self._tidy()
                 return commit.hex()
         raise Conflict(f"The run at '{ref}' was changed by others {ATTEMPTS} times in a row.", hint="Try again.")
 
@@ -316,7 +318,14 @@ class GitRunStore:
         known = {oid for oid in made.recurring if self._objects.keeps(oid)}
         self._objects.write([found for oid, found in made.items() if oid not in known])
 
+    def _tidy(self) -> None:
+        """Keep packs and loose refs few; each sixteenth time or so there is something to do."""
+        if self._objects.consolidate():
+            with suppress(GitexpError):
+                self._refs.pack(REFS, keep_loose=MOST_LOOSE_REFS)
+
     def _reads_back(self, made: _Objects) -> bool:
+        self._objects.refresh()
         try:
             return all(self._objects.read(oid, verify=True) == found for oid, found in made.items())
         except MissingObject:
