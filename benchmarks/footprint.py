@@ -22,17 +22,20 @@ print("{}")
 
 def bytes_a_run(bench: Bench) -> Figure:
     folder = bench.repository(files=10)
-    before = disk_bytes(folder / ".git")
+    sizes = [disk_bytes(folder / ".git")]
     bench.program(THOUSAND_RUNS, cwd=folder)
-    after = disk_bytes(folder / ".git")
-    bench.run(bench.gitexp, "ls", cwd=folder)
-    index = disk_bytes(folder / ".git") - after
+    sizes.append(disk_bytes(folder / ".git"))
     packs = len(list((folder / ".git/objects/pack").glob("*.pack")))
     loose = len(list((folder / ".git/objects").glob("??/*")))
     refs = sum(path.is_file() for path in (folder / ".git/refs/gitexp").rglob("*"))
+    for command in ("ls", "gc"):
+        bench.run(bench.gitexp, command, cwd=folder)
+        sizes.append(disk_bytes(folder / ".git"))
+    recorded, indexed, cleaned = ((size - sizes[0]) / 1_000 for size in sizes[1:])
     return Figure(
-        value=(after - before) / 1_000,
-        note=f"{packs} packs, {loose} loose objects, {refs} loose refs; its index adds {index / 1_000:.0f}",
+        value=recorded,
+        note=f"{packs} packs, {loose} loose objects, {refs} loose refs; "
+        f"the index, a cache, adds {indexed - recorded:,.0f}, and `gitexp gc` leaves {cleaned:,.0f} with it",
     )
 
 

@@ -19,11 +19,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a command took. `peak_bytes` is the largest resident size of any process in it."""
+    """What a command took."""
 
     cpu_s: float
     wall_s: float
-    peak_bytes: int = 0
     output: bytes = b""
 
 
@@ -55,7 +54,10 @@ class Bench:
         self.gitexp = str(Path(sys.executable).with_name("gitexp"))
         home = scratch / "home"
         home.mkdir()
-        (home / ".gitconfig").write_text("[user]\n\tname = Ann Lee\n\temail = ann@example.org\n")
+        settings = (
+            "[user]\n\tname = Ann Lee\n\temail = ann@example.org\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+        )
+        (home / ".gitconfig").write_text(settings)
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
         self.environ = {**kept, "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
 
@@ -82,7 +84,7 @@ class Bench:
         self.run("git", "commit", "-q", "-m", "first", cwd=folder)
         return folder
 
-    def run(self, *command: str | Path, cwd: Path | None = None, fails: bool = False, **environ: str) -> Cost:
+    def run(self, *command: str | Path, cwd: Path | None = None, fails: bool = False) -> Cost:
         """Run a command once.
 
         Args:
@@ -95,7 +97,7 @@ class Bench:
         process = subprocess.Popen(
             list(map(str, command)),
             cwd=cwd or self.scratch,
-            env={**self.environ, **environ},
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -110,7 +112,7 @@ class Bench:
             said = output.decode(errors="replace").strip().splitlines()
             raise CommandFailed(f"{command[0]} ended with {process.returncode}: {' / '.join(said[-3:])}")
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Cost(cpu_s=cpu_s, wall_s=wall_s, peak_bytes=usage.ru_maxrss * 1024, output=output)
+        return Cost(cpu_s=cpu_s, wall_s=wall_s, output=output)
 
     def median(self, measure: Callable[[], Cost], *, times: int | None = None) -> Figure:
         """The median CPU seconds of repeated measurements."""
@@ -128,13 +130,13 @@ class Bench:
         return Figure(value=max(0.0, whole.value - bare.value), wall_s=max(0.0, whole.wall_s - bare.wall_s))
 
     def program(
-        self, program: str, *arguments: object, python: str | None = None, cwd: Path | None = None, **environ: str
+        self, program: str, *arguments: object, python: str | None = None, cwd: Path | None = None
     ) -> dict[str, Any]:
         """Run a Python program whose last line of output is a JSON object, and give that."""
         command = [python or self.python, "-c", PRELUDE + program, *map(str, arguments)]
-        cost = self.run(*command, cwd=cwd, **environ)
+        cost = self.run(*command, cwd=cwd)
         measured: dict[str, Any] = json.loads(cost.output.strip().rsplit(b"\n", 1)[-1])
-        return {"peak_bytes": cost.peak_bytes, **measured}
+        return measured
 
     def program_median(
         self,
@@ -149,7 +151,7 @@ class Bench:
         return Figure(
             value=statistics.median(result["cpu_s"] for result in results),
             wall_s=statistics.median(result["wall_s"] for result in results),
-            note=f"peak {max(result['peak_bytes'] for result in results) / 1e6:.0f} MB",
+            note=f"peak memory {max(result['peak_bytes'] for result in results) / 1e6:.0f} MB",
         )
 
     def gone(self, folder: Path) -> None:
@@ -164,7 +166,13 @@ result = {}
 def measured():
     cpu, wall = time.process_time(), time.perf_counter()
     yield
-    result.update(cpu_s=time.process_time() - cpu, wall_s=time.perf_counter() - wall)
+    result.update(cpu_s=time.process_time() - cpu, wall_s=time.perf_counter() - wall, peak_bytes=peak_bytes())
+def peak_bytes():
+    # Not ru_maxrss: Linux lets a process begin with its parent's.
+    with contextlib.suppress(OSError):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    return 0
 """
 """What every small program starts with; it ends with `print(json.dumps(result))`."""
 

@@ -71,7 +71,7 @@ class _Refs(RefStore):
     def read(self, name: str) -> str | None:
         return self._tips.get(name)
 
-    def create(self, name: str, commit: str) -> bool:
+    def create(self, name: str, commit: str, *, durable_name: bool = True) -> bool:  # noqa: ARG002
         self._tips[name] = commit
         return True
 

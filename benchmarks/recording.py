@@ -18,7 +18,7 @@ one(0)
 with measured():
     for number in range(100):
         one(number)
-print(json.dumps({name: value / 100 for name, value in result.items()}))
+print(json.dumps({**result, "cpu_s": result["cpu_s"] / 100, "wall_s": result["wall_s"] / 100}))
 """
 
 CALLS = """

@@ -31,7 +31,7 @@ with measured():
         with mlflow.start_run() as run:
             mlflow.log_params({f"param_{i}": number + i for i in range(10)})
             mlflow.log_metrics({f"metric_{i}": number / (i + 1) for i in range(10)})
-print(json.dumps({name: value / 100 for name, value in result.items()}))
+print(json.dumps({**result, "cpu_s": result["cpu_s"] / 100, "wall_s": result["wall_s"] / 100}))
 """
 )
 
@@ -138,10 +138,8 @@ def measures(bench: Bench, python: str) -> dict[str, Callable[[], Figure]]:
 
     def listed() -> Figure:
         folder = populated(1_000)
-        environ = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-        return quiet.median(
-            lambda: quiet.run(command, "runs", "list", "--experiment-id", "0", cwd=folder, **environ), times=3
-        )
+        tracked = quiet.with_variables(MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db")
+        return tracked.median(lambda: tracked.run(command, "runs", "list", "--experiment-id", "0", cwd=folder), times=3)
 
     def search() -> Figure:
         figure = quiet.program_median(SEARCH, python=python, cwd=populated(10_000), times=3)
