@@ -10,6 +10,8 @@ import resource
 import shutil
 import signal
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -158,6 +160,49 @@ def test_threads_share_a_writer(tmp_path: Path) -> None:
     assert all(list(read.histories[f"loss/{number}"].steps) == list(range(500)) for number in range(8))
     assert len(read.histories["shared"]) == 4000
     assert sum(event.kind == "note" for event in read.events) == 80
+
+
+def test_a_signal_handler_may_log(tmp_path: Path) -> None:
+    """A handler that logs in the middle of another call, as one that ends the run does, loses and doubles nothing."""
+    writer = open_journal(tmp_path)
+    logged = [0]
+
+    def handle(*_: object) -> None:
+        logged[0] += 1
+        writer.points([("signal", logged[0], None, 1.0)])
+        writer.event("note", text=str(logged[0]))
+        signal.setitimer(signal.ITIMER_REAL, 0.0002)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002)
+    try:
+        step = 0
+        while logged[0] < 300:
+            writer.point("loss", step, None, 0.5)
+            writer.points([("a", step, None, 1), ("b", step, None, 2**60)])
+            step += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    writer.close()
+    read = read_journals(str(tmp_path))
+    assert read.lost == {}
+    assert all(list(read.histories[key].steps) == list(range(step)) for key in ("loss", "a", "b"))
+    assert list(read.histories["signal"].steps) == list(range(1, logged[0] + 1))
+    assert sum(event.kind == "note" for event in read.events) == logged[0]
+
+
+def test_a_process_ends_without_closing(tmp_path: Path) -> None:
+    """A script that just ends, its journal open and the sync thread alive, ends silently and loses nothing."""
+    script = (
+        "import sys\n"
+        "from gitexp.store.journal import JournalWriter\n"
+        "writer = JournalWriter(sys.argv[1], on_trouble=print)\n"
+        "for step in range(1000): writer.point('loss', step, None, 0.5)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert len(read_journals(str(tmp_path)).histories["loss"]) == 1000
 
 
 def test_a_fork_writes_files_of_its_own(tmp_path: Path) -> None:
@@ -321,6 +366,22 @@ def test_a_disk_that_stays_full_counts_what_is_lost(tmp_path: Path) -> None:
     read = read_journals(str(tmp_path))
     assert len(read.histories["loss"]) == 20
     assert list(read.lost.values()) == [5]
+
+
+def test_a_fork_leaves_waiting_records_to_its_parent(tmp_path: Path) -> None:
+    """Records that wait when a process forks are written once, by the parent; the child writes its own."""
+
+    def act() -> None:
+        writer = open_journal(tmp_path, lambda _: None)
+        for step in range(10):
+            writer.point("loss", step, float(step), 1.0)
+        lift_file_limit()
+        in_child(lambda: writer.point("loss", 10, 10.0, 1.0))
+        writer.close()
+
+    with_file_limit(1, act)
+    read = read_journals(str(tmp_path))
+    assert list(read.histories["loss"].steps) == list(range(11)) and read.lost == {}
 
 
 def test_memory_for_waiting_records_is_bounded(tmp_path: Path) -> None:
@@ -488,19 +549,19 @@ def test_a_summary_finds_a_metric_logged_long_ago(tmp_path: Path) -> None:
 
 def test_the_sync_thread_writes_what_waits(tmp_path: Path) -> None:
     """Records that wait go out by themselves once the disk takes them, though nothing more is logged."""
-    told: list[str] = []
-    writer = open_journal(tmp_path, told.append)
-    writer.event("note", text="files are open now")
-    folder = tmp_path.with_name("away")
-    tmp_path.rename(folder)
-    writer.point("loss", 0, 1.0, 1.0)
-    assert len(told) == 1 and "wait in memory" in told[0]
-    folder.rename(tmp_path)
-    deadline = time.monotonic() + 20
-    while "loss" not in read_journals(str(tmp_path)).histories and time.monotonic() < deadline:
-        os.sched_yield()
+
+    def act() -> None:
+        told: list[str] = []
+        writer = open_journal(tmp_path, told.append)
+        writer.point("loss", 0, 1.0, 1.0)
+        assert len(told) == 1 and "wait in memory" in told[0]
+        lift_file_limit()
+        deadline = time.monotonic() + 20
+        while "loss" not in read_journals(str(tmp_path)).histories and time.monotonic() < deadline:
+            os.sched_yield()
+
+    with_file_limit(HEADER_SIZE, act)
     assert same(read_journals(str(tmp_path)).histories["loss"], [(0, 1.0, 1.0)])
-    writer.close()
 
 
 def test_a_missing_folder_is_not_found(tmp_path: Path) -> None:

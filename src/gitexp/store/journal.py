@@ -81,8 +81,13 @@ class JournalWriter:
         self._numbers: dict[str, int] = {}
         self.point, self._attach_point = self._fast_point()
         self._begin()
+        with suppress(OSError):  # told when something is logged
+            self._open(self._events)
+            self._open(self._points)
+            self._attach_point(self._points.fd)
         with _syncing:
             _writers.add(self)
+        _keep_synced()
 
     def points(self, items: Iterable[tuple[str, int, float | None, Number]]) -> None:
         """Several metric values (key, step, time, value) in one write."""
@@ -138,7 +143,7 @@ class JournalWriter:
             self._close_files()
 
     def _begin(self) -> None:
-        """A state without files: the first record opens them."""
+        """A state without files: in a forked child, and where they could not be made, the first record opens them."""
         self._lock = threading.RLock()
         self._events = _File(EVENTS)
         self._points = _File(POINTS)
@@ -149,6 +154,7 @@ class JournalWriter:
         self._event_sequence = 0
         self._waiting_bytes = 0
         self._dropped = 0
+        self._is_flushing = False
         self._in_trouble = False
         self._has_told = False
         self._synced = (0, 0)
@@ -209,8 +215,7 @@ class JournalWriter:
             kind, plain = INTEGER, float(value)
         else:
             payload = {"key": key, "step": step, "time": time, "value": hex(value)}
-            self._append_event(JSON, _encode_head("number", payload))
-            kind, plain = TEXT, float(self._event_sequence)
+            kind, plain = TEXT, float(self._append_event(JSON, _encode_head("number", payload)))
         body = _pack_point(kind | number, self._next_point(), step, time, plain)
         return body + _pack_u32(zlib.crc32(body))
 
@@ -222,10 +227,13 @@ class JournalWriter:
         self._numbers[key] = number
         return number
 
-    def _append_event(self, kind: int, payload: bytes) -> None:
+    def _append_event(self, kind: int, payload: bytes) -> int:
+        """Append an event; gives its sequence number."""
         self._event_sequence += 1
-        body = _pack_event(self._event_sequence, kind) + payload
+        sequence = self._event_sequence
+        body = _pack_event(sequence, kind) + payload
         self._append(self._events, [_pack_frame(len(body), zlib.crc32(body)) + body])
+        return sequence
 
     def _append(self, file: _File, records: list[bytes]) -> None:
         if self._closed:
@@ -242,21 +250,31 @@ class JournalWriter:
     def _wait(self, file: _File, records: list[bytes]) -> None:
         size = _memory(records)
         if self._in_trouble and self._waiting_bytes + size > PENDING_BYTES:
-            self._dropped += len(records)
-            if self._dropped == len(records):
+            is_first = not self._dropped
+            number = len(records)
+            self._dropped += number
+            if is_first:
                 self._on_trouble("The memory for records that the disk refuses is full: what is logged now is lost.")
             return
         file.waiting.extend(records)
         self._waiting_bytes += size
 
     def _flush(self) -> None:
-        """Write what waits, events first: a point's name must be known before it."""
+        """Write what waits, events first: a point's name must be known before it.
+
+        A signal handler that logs in the middle of this leaves its records to the flush that it interrupted.
+        """
+        if self._is_flushing:
+            return
+        self._is_flushing = True
         try:
             for file in (self._events, self._points):
                 while file.waiting:
                     if file.fd < 0:
                         self._open(file)
-                    self._waiting_bytes -= file.write_waiting()
+                        _keep_synced()
+                    written = file.write_waiting()
+                    self._waiting_bytes -= written
         except OSError as error:
             self._attach_point(-1)
             if not self._in_trouble:
@@ -266,6 +284,8 @@ class JournalWriter:
         else:
             self._in_trouble = False
             self._attach_point(-1 if self._closed else self._points.fd)
+        finally:
+            self._is_flushing = False
 
     def _open(self, file: _File) -> None:
         if self._stem:
@@ -278,7 +298,6 @@ class JournalWriter:
             except FileExistsError:
                 continue
             self._stem = stem
-            _keep_synced()
             return
 
     def _sync_files(self, sync: Callable[[int], None]) -> None:
