@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitexp.domain.metrics import HEADER, History, Point, dump_history, dump_metrics, load_history, load_metrics
+from gitexp.domain.metrics import (
+    HEADER,
+    History,
+    Point,
+    dump_history,
+    dump_metrics,
+    dump_points,
+    load_history,
+    load_metrics,
+    load_points,
+)
 from gitexp.domain.values import Number, plain_number
 from gitexp.errors import CorruptData, UsageError
 
@@ -165,3 +175,24 @@ def test_an_integer_too_long_to_write_is_refused() -> None:
     assert dump_metrics({"n": 10**3900}) and dump_history(History.of([(0, 0.0, 10**3900)]))
     with pytest.raises(UsageError, match="'n'"):
         plain_number(10**5000, key="n")
+
+
+odd_keys = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
+
+
+@given(st.dictionaries(odd_keys, st.tuples(steps, times, numbers), min_size=1, max_size=10))
+def test_single_points_come_back_exactly(logged: dict[str, tuple[int, float, Number]]) -> None:
+    """One point of each metric comes back from `points.csv`, whatever the keys hold: commas, quotes, spaces."""
+    read = load_points(dump_points({key: History.of([point]) for key, point in logged.items()}))
+    assert {key: written(history) for key, history in read.items()} == {
+        key: written([point]) for key, point in logged.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["", "step,time,value\n", "step,time,value,metric\n1,2\n", "step,time,value,metric\na,b,c,d\n"]
+)
+def test_damaged_points_are_told(text: str) -> None:
+    """What is not `step,time,value,metric` is an error, not a guess."""
+    with pytest.raises(CorruptData):
+        load_points(text)

@@ -242,6 +242,8 @@ def test_git_likes_what_is_written(repo_dir: Path, git: Callable[..., str]) -> N
     assert git("log", "-1", "--format=%P", commit, cwd=repo_dir).split() == [head, first]
     assert git("show", f"{commit}:code/train.py", cwd=repo_dir) == "print('training')\n"
     assert git("show", f"{commit}:history/val/loss.csv", cwd=repo_dir).startswith("step,time,value\n0,")
+    points = git("show", f"{commit}:points.csv", cwd=repo_dir)
+    assert points == f"step,time,value,metric\n0,1790000001.000,{2**70},steps\n"
     assert store.parents(commit) == (head, first)
     assert store.code_tree(commit) == tree
     assert "Gitexp-Run: " in git("log", "-1", "--format=%B", commit, cwd=repo_dir)

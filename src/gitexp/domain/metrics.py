@@ -167,6 +167,30 @@ def load_history(text: str) -> History:
     return history
 
 
+def dump_points(histories: Mapping[str, History]) -> str:
+    """The text of `points.csv`: one point of each metric, sorted by metric."""
+    rows = [f"{dump_history(histories[key]).splitlines()[1]},{key}\n" for key in sorted(histories)]
+    return "".join([f"{HEADER},metric\n", *rows])
+
+
+def load_points(text: str) -> dict[str, History]:
+    """What `dump_points` was given.
+
+    Raises:
+        CorruptData: a line is not `step,time,value,metric`.
+    """
+    head, *lines = text.removesuffix("\n").split("\n")
+    if head != f"{HEADER},metric":
+        raise CorruptData(f"points.csv begins with '{HEADER},metric', not {head[:40]!r}.")
+    found = {}
+    for line in lines:
+        cells = line.split(",", 3)
+        if len(cells) != 4:
+            raise CorruptData(f"A line of points.csv is not '{HEADER},metric': {line[:40]!r}.")
+        found[cells[3]] = load_history(f"{HEADER}\n{','.join(cells[:3])}\n")
+    return found
+
+
 def _load_rows(history: History, rows: str) -> None:
     """Append whole lines. Their numbers are written as JSON's, and its parser is the fastest there is."""
     try:

@@ -15,7 +15,15 @@ from gitexp.domain import yamltext
 from gitexp.domain.environment import Environment
 from gitexp.domain.identity import REFS, RUNS, run_ref
 from gitexp.domain.keys import file_names, parse_artifact_path
-from gitexp.domain.metrics import History, dump_history, dump_metrics, load_history, load_metrics
+from gitexp.domain.metrics import (
+    History,
+    dump_history,
+    dump_metrics,
+    dump_points,
+    load_history,
+    load_metrics,
+    load_points,
+)
 from gitexp.domain.pointer import LONGEST_POINTER, Pointer, parse_pointer
 from gitexp.domain.run import Content, Run, RunRecord, Status, dump_run, run_from_dict
 from gitexp.domain.summary import BrokenRun, RunSummary
@@ -40,7 +48,7 @@ from gitexp.store.git.refs import RefStore
 from gitexp.store.yamlfile import load_yaml
 
 ATTEMPTS = 20
-MOST_LOOSE_REFS = 500
+MOST_LOOSE_REFS = 100
 
 _RECURRING = ("environment", ".gitattributes", "tags.yaml")
 
@@ -154,7 +162,7 @@ class GitRunStore:
                 if found != commit.hex():
                     return found
             if self._reads_back(made):
-                self._objects.consolidate()
+                self._tidy()
                 return commit.hex()
         raise Conflict(
             f"The objects of run '{run.record.name}' keep disappearing.", hint="Is 'git gc --prune=now' looping?"
@@ -175,6 +183,10 @@ class GitRunStore:
         name = file_names(load_metrics(self._file(root, "metrics.json"))).get(key)
         if name is None:
             raise NotFound(f"The run has no metric '{key}'.")
+        if b"points.csv" in root:
+            single = load_points(self._blob(root, b"points.csv").decode()).get(key)
+            if single is not None:
+                return single
         return load_history(self._file(root, f"history/{name}.csv").decode())
 
     def artifacts(self, commit: str) -> dict[str, Content]:
@@ -359,8 +371,11 @@ def _encode_run(run: Run) -> dict[str, bytes]:
         ".gitattributes": _attributes(run).encode("utf-8", "surrogateescape"),
     }
     names = file_names(run.metrics)
-    for key, history in run.histories.items():
-        files[f"history/{names[key]}.csv"] = dump_history(history).encode()
+    single = {key: history for key, history in run.histories.items() if len(history) == 1}
+    if single:
+        files["points.csv"] = dump_points(single).encode()
+    for key in run.histories.keys() - single.keys():
+        files[f"history/{names[key]}.csv"] = dump_history(run.histories[key]).encode()
     for path, content in run.artifacts.items():
         files[f"artifacts/{path}"] = content.to_bytes() if isinstance(content, Pointer) else content
     if run.environment is not None:
