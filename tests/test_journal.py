@@ -138,6 +138,33 @@ def test_a_closed_journal_says_so_once(tmp_path: Path) -> None:
     assert len(read_journals(str(tmp_path)).histories["loss"]) == 1
 
 
+def test_a_late_thread_writes_to_no_other_file(tmp_path: Path) -> None:
+    """A journal's descriptor is not used for the next file that is opened: a thread may be about to write to it."""
+    writer = open_journal(tmp_path)
+    writer.point("loss", 0, None, 1.0)
+    links = {int(fd): os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if is_open(fd)}
+    (descriptor,) = (fd for fd, path in links.items() if path.endswith(".points"))
+    writer.close()
+    with (tmp_path / "next").open("wb"), (tmp_path / "another").open("wb"):
+        assert os.readlink(f"/proc/self/fd/{descriptor}") == os.devnull
+
+
+def is_open(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")
+
+
+def test_many_runs_hold_few_descriptors(tmp_path: Path) -> None:
+    """A process that records a hundred runs, one after the other, ends with no more than a few descriptors open."""
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(100):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        writer = open_journal(folder)
+        writer.point("loss", 0, None, 1.0)
+        writer.close(durable=False)
+    assert len(os.listdir("/proc/self/fd")) <= before + 20
+
+
 def test_threads_share_a_writer(tmp_path: Path) -> None:
     """Eight threads at once lose no point and no event, and each one's points stay in its order."""
     writer = open_journal(tmp_path)

@@ -48,6 +48,7 @@ _EXACT: Final = 1 << 53
 _HUGE_BITS: Final = 13_000
 _SYNC_S: Final = 1.0
 _BATCH: Final = 1000
+_RETIRED: Final = 16
 
 _pack_point = struct.Struct("<IIqdd").pack
 _pack_u32 = struct.Struct("<I").pack
@@ -132,11 +133,11 @@ class JournalWriter:
                 self._flush()
             self._closed = True
             self._attach_point(-1)
-        # A sync takes long enough for a thread in the middle of a write to be through before the file closes.
-        if durable or threading.active_count() > _OWN_THREADS:
+        if durable:
             self._sync_files(os.fsync)
         with self._lock:
-            self._close_files()
+            self._events.close()
+            _retire(self._points)
 
     def __del__(self) -> None:
         if hasattr(self, "_points"):
@@ -406,10 +407,28 @@ class _File:
             self.fd = -1
 
 
+_retired: deque[int] = deque()
+
+
+def _retire(file: _File) -> None:
+    """Close a file that `point` may just be about to write to, in a thread that has read its descriptor already.
+
+    The descriptor leads nowhere from now on, and its number is free for another file only many journals later.
+    """
+    if file.fd < 0:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, file.fd, inheritable=False)
+    os.close(nowhere)
+    _retired.append(file.fd)
+    file.fd = -1
+    if len(_retired) > _RETIRED:
+        os.close(_retired.popleft())
+
+
 # One thread a process syncs the journals of all runs.
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
-_OWN_THREADS = 2  # the main thread and the one that syncs
 _sync_thread: threading.Thread | None = None
 _syncing = threading.Lock()
 """Guards the two names above."""

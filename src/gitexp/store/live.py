@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -86,7 +87,11 @@ class LiveRuns:
         made = self._temporary_name("live", run_id)
         try:
             make_folder(self.folder)
-            make_folder(made)
+            make_folder(self._temporary)
+            os.mkdir(made)
+            shared = os.stat(self._temporary).st_mode
+            if shared & stat.S_IWGRP:  # a repository that a group shares
+                os.chmod(made, shared & 0o7777)
             fd = os.open(os.path.join(made, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
