@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from gitexp.domain.masking import MASK, is_secret_name, mask_command, mask_params, mask_url
 
 SECRET = (
-    "password db.password db_password DB-PASSWORD password2 passphrase pwd token hf_token GITHUB-TOKEN authToken api_key"
-    " apiKey api-key OPENAI_API_KEY AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID private_key client_secret secrets credentials"
+    "password db.password db_password DB-PASSWORD password2 passphrase pwd token hf_token GITHUB-TOKEN authToken"
+    " api_key apiKey api-key OPENAI_API_KEY AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID private_key client_secret secrets"
+    " credentials"
 )
 HARMLESS = (
     "lr seed key keys passes bypass max_tokens num_tokens tokenizer token_dim eos_token eos-token pad_token"
