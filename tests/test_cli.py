@@ -215,7 +215,13 @@ def test_an_empty_repository_says_what_to_type(cli: Cli) -> None:
     """No runs is no error."""
     assert cli("ls") == Done(0, "", "No runs yet. Record the first: gitexp run train.py\n")
     assert cli("ls", "--json").json == {"total": 0, "runs": []}
-    assert cli("ls", "--where", "metrics.a > 1").err == "No run matches.\n"
+    assert cli("ls", "--where", "metrics.a > 1").err == "No run matches.\nNo run has metrics.a.\n"
+
+
+def test_a_misspelt_key_is_told(repo_dir: Path, cli: Cli) -> None:
+    """Where nothing matches because no run has such a key, the nearest one is named."""
+    three_runs(repo_dir)
+    assert "No run has metrics.losss. Did you mean metrics.loss?" in cli("ls", "--where", "metrics.losss < 9").err
 
 
 def test_columns_can_be_named(repo_dir: Path, cli: Cli) -> None:

@@ -207,6 +207,21 @@ class Repository:
         merged = sort_summaries([*sealed, *live], keys)
         return Runs(merged[offset:last], total + len(live))
 
+    def unknown_keys(self, where: str) -> dict[str, list[str]]:
+        """The keys in a search expression that no run has, as `metrics.rmsse`, and the known ones nearest to each."""
+        from gitexp.domain.query import parse  # recording does without
+        from gitexp.domain.selector import suggest
+
+        families = {"param": "params", "metric": "metrics", "tag": "tags"}
+        live = self.live_summaries()
+        unknown: dict[str, list[str]] = {}
+        for field in self.index.unknown_fields(parse(where, now=time.time())):
+            family = families.get(field.kind)
+            if family and not any(field.key in getattr(run, family) for run in live):
+                near = suggest(field.key, self.index.keys(field.kind))
+                unknown[f"{family}.{field.key}"] = [f"{family}.{key}" for key in near]
+        return unknown
+
     def resolve(self, text: str) -> RunSummary:
         """The one run that `text` names: a name, an id or its beginning, a commit, `@`, `@~1`, `best:metrics.rmse`.
 

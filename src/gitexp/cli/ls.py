@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -50,7 +51,8 @@ def command(
     gitexp ls --where "metrics.rmse < 6.5 and params.lr = 0.1" --sort metrics.rmse
     gitexp ls -e nyc-taxi --columns name,started,rmse,lr
     """
-    runs = open_repository().search(
+    repository = open_repository()
+    runs = repository.search(
         where,
         sort=sort,
         limit=None if everything else limit,
@@ -63,7 +65,7 @@ def command(
     elif form == "csv":
         _show_csv(runs)
     elif not runs:
-        _say_there_is_none(bool(where or experiments))
+        _say_there_is_none(bool(where or experiments), repository.unknown_keys(where))
     elif form == "markdown":
         _show_markdown(runs, names, f"{where} {sort}")
     else:
@@ -113,8 +115,10 @@ def _say_what_is_not_shown(runs: Runs, hidden: int) -> None:
         tell(terminal.paint(". ".join(said) + ".", "dim"))
 
 
-def _say_there_is_none(is_searched: bool) -> None:
+def _say_there_is_none(is_searched: bool, unknown: Mapping[str, list[str]]) -> None:
     if is_searched:
         tell("No run matches.")
+        for key, near in unknown.items():
+            tell(f"No run has {key}." + (f" Did you mean {', '.join(near)}?" if near else ""))
     else:
         tell("No runs yet. Record the first: gitexp run train.py")
