@@ -187,9 +187,8 @@ def _guard(recorder: Recorder, act: Callable[..., None], *arguments: Any) -> Non
 
 def _outer_run(environ: Mapping[str, str], repository: Repository) -> RunId | None:
     """The live run of this repository from whose script we were started."""
-    live, identity = os.path.split(environ.get(JOIN, ""))
-    is_here = os.path.dirname(live) == repository.git.gitexp_dir and is_run_id(identity)
-    return parse_run_id(identity) if is_here else None
+    folder, identity = os.path.split(environ.get(JOIN, ""))
+    return parse_run_id(identity) if folder == repository.live.folder and is_run_id(identity) else None
 
 
 def _forget(_data: bytes) -> None:
