@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
 QUICKSTART, TESTS = "sh examples/quickstart.sh", "sh tests/run.sh"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Quickst
     return Quickstart(folder, output, environ)
 
 
-@pytest.fixture(scope="module")
-def project(quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def project(quickstart: Quickstart, tmp_path: Path) -> Path:
     """A new repository with the examples in it, and a remote."""
-    folder = tmp_path_factory.mktemp("readme") / "project"
+    folder = tmp_path / "project"
     shutil.copytree(PROJECT / "examples", folder)
     commands = "git init -q --bare ../origin && gitexp init --yes && git remote add origin ../origin"
     shell(commands, folder, quickstart.environ)
@@ -84,6 +84,7 @@ def test_sharing_works_as_shown(quickstart: Quickstart, project: Path) -> None:
     """Runs pushed as the README says arrive in another clone as it says, and are listed there."""
     [share] = [block for block in blocks("sh") if block[0].startswith("git push")]
     push, fetch = share
+    shell("gitexp run -n shared train.py", project, quickstart.environ)
     shell(push, project, quickstart.environ)
     clone = project.parent / "clone"
     shell(f"git clone -q origin {clone}", project.parent, quickstart.environ)
