@@ -364,6 +364,25 @@ def test_a_python_behind_a_shell_reports_too(project: Path, reports: Path) -> No
     assert read_reports(str(reports)).arguments == {"lr": 2.0, "layers": [8, 8], "quick": False, "note": None}
 
 
+def test_the_processes_of_a_distributed_launcher_report(project: Path, reports: Path) -> None:
+    """`torchrun train.py`: the arguments are those of the script in each process, not the launcher's own."""
+    (project / "script.py").write_text(textwrap.dedent(PARSER) + "parser.parse_args()\n")
+    launcher = """
+        import argparse, subprocess, sys
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--nproc", type=int)
+        parser.add_argument("rest", nargs=argparse.REMAINDER)
+        args = parser.parse_args()
+        for _ in range(args.nproc):
+            subprocess.run([sys.executable, *args.rest], check=True)
+    """
+    (project / "torchrun").write_text(textwrap.dedent(launcher))
+    command = [sys.executable, "torchrun", "--nproc", "2", "script.py", "--lr", "3"]
+    subprocess.run(command, check=True, cwd=project, env=environ(reports))
+    assert read_reports(str(reports)).arguments == {"lr": 3.0, "layers": [8, 8], "quick": False, "note": None}
+    assert len(list(reports.glob("arguments-*"))) == 2
+
+
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13", "3.14"])
 def test_other_pythons_report_as_well(version: str, project: Path, reports: Path) -> None:
     """Every Python from 3.8 on, with no gitexp installed."""

@@ -4,6 +4,9 @@ Runs inside the user's process: it never raises, imports nothing that costs, and
 behaves as before. Reading the reports is the business of `gitexp.running.capture`.
 """
 
+# mypy: ignore-errors
+# Untyped, because importing `typing` would cost the script as much as all the rest.
+
 import _thread
 import os
 import sys

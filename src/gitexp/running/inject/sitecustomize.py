@@ -4,18 +4,25 @@ Lets `gitexp_capture` watch, leaves no trace in the path or the environment, and
 that would have been imported without it. Runs in any Python from 3.8 on, with or without gitexp installed.
 """
 
+# mypy: ignore-errors
+
 import os
 import sys
+
+# What these start in several processes is the script itself, so each of those reports, and they do not.
+LAUNCHERS = ("torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "deepspeed", "horovodrun")
 
 
 def _begin():
     here = os.path.dirname(__file__)
-    folder = os.environ.pop("GITEXP_CAPTURE", None)  # what the script itself launches is not captured
+    folder = None if _is_launcher() else os.environ.pop("GITEXP_CAPTURE", None)  # what a script starts does not report
     if folder:
         import gitexp_capture
     while here in sys.path:
         sys.path.remove(here)
     sys.path_importer_cache.pop(here, None)
+    if "GITEXP_CAPTURE" in os.environ:
+        return
     path = [entry for entry in os.environ.get("PYTHONPATH", here).split(os.pathsep) if entry != here]
     if path:
         os.environ["PYTHONPATH"] = os.pathsep.join(path)
@@ -23,6 +30,11 @@ def _begin():
         os.environ.pop("PYTHONPATH", None)
     if folder:
         gitexp_capture.begin(folder)
+
+
+def _is_launcher():
+    words = [word for word in getattr(sys, "orig_argv", ["", *sys.argv])[1:] if not word.startswith("-")]
+    return bool(words) and os.path.basename(words[0]) in LAUNCHERS
 
 
 try:
