@@ -13,18 +13,11 @@ from gitexp.domain.pointer import Pointer
 from gitexp.store.content import ContentStore
 from gitexp.store.git.filters import Conversion, FilterFailed, Filters, is_lfs_pointer
 from gitexp.store.git.objects import BLOB, MODE_SYMLINK, object_id
-from gitexp.store.git.worktree import UNREADABLE, File, Signature, signature_of
+from gitexp.store.git.worktree import GONE, NEVER, UNREADABLE, File, Signature, signature_of
 
 _CHUNK = 1 << 20
+_MOST_IN_MEMORY = 64 << 20
 _ATTEMPTS = 3
-
-
-class Moved(Exception):
-    """A file went, or became something else, after it was looked at; the snapshot has to look again."""
-
-    def __init__(self, path: bytes) -> None:
-        super().__init__(path)
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +27,13 @@ class BlobRules:
     Attributes:
         root: the work tree, without a `/` at its end.
         max_file: larger files become pointers, unless HEAD has them.
+        symlinks: `core.symlinks`; without, links lie in the work tree as files.
         lfs: git-lfs's own store of content.
     """
 
     root: bytes
     max_file: int
+    symlinks: bool
     lfs: str
 
 
@@ -48,9 +43,10 @@ class Blobs:
     Args:
         filters: made when the first file is read.
         in_head: the id that HEAD's tree has for a path.
+        spill: takes blobs that would take too much memory, and stores them for good.
 
     Attributes:
-        fresh: content of the blobs that were made, by id.
+        fresh: content by id, of the blobs that were made and are neither in HEAD's tree at that path nor spilled.
     """
 
     def __init__(
@@ -59,37 +55,37 @@ class Blobs:
         filters: Callable[[], Filters],
         content: ContentStore,
         in_head: Callable[[bytes], bytes | None],
+        spill: Callable[[list[tuple[str, bytes]]], object],
     ) -> None:
         self._rules = rules
         self._filters = filters
         self._content = content
         self._in_head = in_head
+        self._spill = spill
+        self._fresh_size = 0
         self.fresh: dict[bytes, bytes] = {}
 
     def settle(self, path: bytes, file: File) -> None:
-        """Finds the file's `oid`, or the reason why it is not captured.
-
-        Raises:
-            Moved: it is not there any more.
-        """
+        """Finds the file's `oid`, or the reason why it is not captured."""
         file.pointer = ""
         try:
-            if file.mode == MODE_SYMLINK and not self._is_plain_file(path):
-                self._store(file, os.readlink(self._full(path)))
+            if file.mode == MODE_SYMLINK and self._rules.symlinks:
+                self._store(path, file, os.readlink(self._full(path)))
             elif file.size > self._rules.max_file:
                 self._settle_large(path, file)
             elif file.unchanged is not None:
                 file.oid = file.unchanged
             else:
                 self._settle_small(path, file)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise Moved(path) from error
-        except (OSError, FilterFailed):
-            file.oid, file.reason = None, UNREADABLE
-
-    def _is_plain_file(self, path: bytes) -> bool:
-        """With `core.symlinks = false`, links lie in the work tree as files."""
-        return stat.S_ISREG(os.lstat(self._full(path)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            file.reason = GONE
+        except FilterFailed:
+            file.reason = UNREADABLE
+        except OSError as error:
+            # ELOOP, EINVAL: a link became a file, or a file a link.
+            file.reason = GONE if error.errno in (errno.ELOOP, errno.EINVAL) else UNREADABLE
+        if file.reason:
+            file.oid, file.signature = None, NEVER
 
     def _settle_small(self, path: bytes, file: File) -> None:
         conversion = self._filters().conversion(path)
@@ -97,35 +93,25 @@ class Blobs:
         if conversion.driver is not None and conversion.driver.is_lfs:
             data = self._to_lfs(file, data)
             conversion = Conversion(line_ends=conversion.line_ends, ident=conversion.ident)
-        data = self._filters().clean(path, data, conversion)
-        self._store(file, data)
+        self._store(path, file, self._filters().clean(path, data, conversion))
 
     def _settle_large(self, path: bytes, file: File) -> None:
-        if self._is_in_head(path, file):
-            return
         conversion = self._filters().conversion(path)
         driver = conversion.driver
-        if driver is not None and driver.is_lfs and file.unchanged is not None:
+        committed = self._in_head(path) if file.tracked else None
+        if file.unchanged is not None and (driver is not None or file.unchanged == committed):
             file.oid = file.unchanged
-        elif driver is not None and not driver.is_lfs:
+        elif committed is not None and conversion == Conversion() and self._blob_id(path, file) == committed:
+            file.oid = committed
+        elif driver is None or driver.is_lfs:
+            self._add_content(path, file, in_lfs=driver is not None)
+        else:
             # What a filter hides, as git-crypt does, must not be stored as it lies in the work tree.
             data = self._filters().clean(path, self._read(path, file), conversion)
             if len(data) > self._rules.max_file:
-                self._point_at(file, self._content.add_bytes(data))
+                self._point_at(path, file, self._content.add_bytes(data))
             else:
-                self._store(file, data)
-        else:
-            self._add_content(path, file, in_lfs=driver is not None)
-
-    def _is_in_head(self, path: bytes, file: File) -> bool:
-        """A large file is left to git where git has exactly it."""
-        committed = self._in_head(path) if file.tracked else None
-        if committed is None:
-            return False
-        if file.unchanged != committed and self._blob_id(path, file) != committed:
-            return False
-        file.oid = committed
-        return True
+                self._store(path, file, data)
 
     def _blob_id(self, path: bytes, file: File) -> bytes | None:
         digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
@@ -141,7 +127,7 @@ class Blobs:
             with open(self._open(path), "rb", buffering=0) as opened:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
             if self._lfs_has(sha256):
-                return self._store(file, Pointer(sha256=sha256, size_bytes=file.size).to_bytes())
+                return self._store(path, file, Pointer(sha256=sha256, size_bytes=file.size).to_bytes())
         full = self._full(path)
         for _ in range(_ATTEMPTS):
             with open(self._open(path), "rb", buffering=0) as opened:
@@ -151,7 +137,7 @@ class Blobs:
                 break
         if before != file.signature:
             file.signature = _doubtful(pointer.size_bytes)
-        return self._point_at(file, pointer)
+        return self._point_at(path, file, pointer)
 
     def _to_lfs(self, file: File, data: bytes) -> bytes:
         """The pointer that git-lfs's filter makes; the content is kept where git-lfs does not have it yet."""
@@ -166,13 +152,20 @@ class Blobs:
     def _lfs_has(self, sha256: str) -> bool:
         return os.path.isfile(f"{self._rules.lfs}/objects/{sha256[:2]}/{sha256[2:4]}/{sha256}")
 
-    def _point_at(self, file: File, pointer: Pointer) -> None:
+    def _point_at(self, path: bytes, file: File, pointer: Pointer) -> None:
         file.pointer = pointer.sha256
-        self._store(file, pointer.to_bytes())
+        self._store(path, file, pointer.to_bytes())
 
-    def _store(self, file: File, data: bytes) -> None:
+    def _store(self, path: bytes, file: File, data: bytes) -> None:
         file.oid = object_id(BLOB, data)
+        if file.oid in self.fresh or self._in_head(path) == file.oid:
+            return
         self.fresh[file.oid] = data
+        self._fresh_size += len(data)
+        if self._fresh_size > _MOST_IN_MEMORY:
+            self._spill([(BLOB, blob) for blob in self.fresh.values()])
+            self.fresh = {}
+            self._fresh_size = 0
 
     def _read(self, path: bytes, file: File) -> bytes:
         """The content; where the file is being written, what was there at the last of a few attempts."""
@@ -188,15 +181,10 @@ class Blobs:
 
     def _open(self, path: bytes) -> int:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-        try:
-            descriptor = os.open(self._full(path), flags)
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise Moved(path) from error
-            raise
+        descriptor = os.open(self._full(path), flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise Moved(path)
+            raise FileNotFoundError(errno.ENOENT, "it is no file any more", path)
         return descriptor
 
     def _full(self, path: bytes) -> bytes:

@@ -20,9 +20,10 @@ from gitexp.store.git.worktree import TOO_LARGE, Folder, Scanner, State
 class _RulesChanged(Exception):
     """A rule file in the work tree is not as it was, so every decision has to be taken anew."""
 
-    def __init__(self, files: set[bytes]) -> None:
+    def __init__(self, before: Folder, now: Folder) -> None:
         super().__init__()
-        self.only_ignores = b".gitattributes" not in files
+        self.files = {name for name, _ in before.rules().items() ^ now.rules().items()}
+        self.only_ignores = b".gitattributes" not in self.files
 
 
 class Marks(NamedTuple):
@@ -101,18 +102,23 @@ class Refresh:
         ids_stay = facts.get("convert_key") == convert_key and self.settings.still_drives(facts.get("drivers", {}))
         rules_stay = facts.get("ignore_key") == repr(self.settings.ignore_key)
         now = Refreshed(self.remembered)
-        done = False
         if ids_stay and rules_stay:
             try:
-                self._look_at(now, self._stale(), ids_stay=True, once=False)
-                done = True
+                self._look_at(now, self._stale(), ids_stay=True, everything=False)
+                return now
             except _RulesChanged as rules:
                 ids_stay = rules.only_ignores
-        if not done:
-            now = Refreshed(TreeCache(facts=dict(facts)), before=now.before)
-            self._look_at(now, {b"": State.OPEN}, ids_stay=ids_stay, once=True)
-            now.cache.facts.update(ignore_key=repr(self.settings.ignore_key), convert_key=convert_key)
+        try:
+            now = self._look_at_everything(now, ids_stay=ids_stay)
+        except _RulesChanged:
+            now = self._look_at_everything(now, ids_stay=False)
+        now.cache.facts.update(ignore_key=repr(self.settings.ignore_key), convert_key=convert_key)
         return now
+
+    def _look_at_everything(self, now: Refreshed, *, ids_stay: bool) -> Refreshed:
+        anew = Refreshed(TreeCache(facts=dict(self.remembered.facts)), before=now.before)
+        self._look_at(anew, {b"": State.OPEN}, ids_stay=ids_stay, everything=True)
+        return anew
 
     def _stale(self) -> dict[bytes, State]:
         stale = self.remembered.stale(self.settings.root) | self.tracked.changed_folders() | self._stale_by_marks()
@@ -141,11 +147,15 @@ class Refresh:
             if file.name in names:
                 file.oid = None
 
-    def _look_at(self, now: Refreshed, folders: dict[bytes, State], *, ids_stay: bool, once: bool) -> None:
+    def _look_at(self, now: Refreshed, folders: dict[bytes, State], *, ids_stay: bool, everything: bool) -> None:
         """Looks at folders and at those in them that turn up, the upper ones first.
 
         Args:
-            once: nothing of the rules is remembered that could have changed.
+            ids_stay: whether files that look the same have the ids they had.
+            everything: whether all folders are looked at.
+
+        Raises:
+            _RulesChanged: what is remembered was decided by other rules.
         """
         if not folders:
             return
@@ -161,9 +171,10 @@ class Refresh:
             folder, inside = scanner.scan(path, folders[path], old if ids_stay else None)
             if old is not None:
                 now.before.setdefault(path, old.ids())
-                if not once and old.rules() != folder.rules():
-                    raise _RulesChanged({name for name, _ in old.rules().items() ^ folder.rules().items()})
-            gone = () if once or old is None else [path + name + b"/" for name in old.folders]
+                change = _RulesChanged(old, folder)
+                if change.files and (not everything or (ids_stay and not change.only_ignores)):
+                    raise change
+            gone = () if everything or old is None else [path + name + b"/" for name in old.folders]
             now.cache.put(folder)
             now.changed.add(path)
             for inner in gone:

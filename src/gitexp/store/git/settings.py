@@ -9,6 +9,7 @@ from typing import Any
 
 from gitexp.domain.config import NOT_SECRET_FILES
 from gitexp.store.git.attributes import Attributes
+from gitexp.store.git.config import is_true
 from gitexp.store.git.filters import Driver, Filters, FilterSettings
 from gitexp.store.git.ignore import IgnoreRules, IgnoreSources, PathPattern, PatternList
 from gitexp.store.git.repository import GitRepository
@@ -32,6 +33,7 @@ class Settings:
         root: the work tree, without a `/` at its end.
         ignore_key, convert_key: plain values; while they stay the same, so do the answers about which files count, and
             about what git makes of their content.
+        symlinks: `core.symlinks`.
         drivers: the filters that were asked for, by name, as plain values.
     """
 
@@ -49,14 +51,14 @@ class Settings:
         self._fold = repository.config_flag("core", "ignoreCase")
         self._autocrlf = self._converts_line_ends()
         self._file_mode = repository.config_flag("core", "fileMode", default=True)
-        self._symlinks = repository.config_flag("core", "symlinks", default=True)
+        self.symlinks = repository.config_flag("core", "symlinks", default=True)
         self.drivers: dict[str, Any] = {}
         self.ignore_key = (self._fold, secrets, _states(self._excludes))
         self.convert_key = (
             self._fold,
             self._autocrlf,
             self._file_mode,
-            self._symlinks,
+            self.symlinks,
             _states((*self._attributes, self._info_attributes)),
         )
 
@@ -77,7 +79,7 @@ class Settings:
             secrets=PatternList(PathPattern(pattern) for pattern in patterns),
             own_folders=frozenset(os.fsencode(os.path.realpath(place)) for place in places),
             file_mode=self._file_mode,
-            symlinks=self._symlinks,
+            symlinks=self.symlinks,
         )
 
     def filters(self, stored: Stored, in_index: Stored) -> Filters:
@@ -94,7 +96,7 @@ class Settings:
             autocrlf=self._autocrlf,
             driver=self._driver,
             work_tree=self.root,
-            environ=self._repository.environ or os.environ,
+            environ=self._repository.environ,
         )
         return Filters(settings, attributes, in_index)
 
@@ -115,7 +117,7 @@ class Settings:
         return (
             config("filter", "clean", name),
             config("filter", "process", name),
-            None if required is None else required.lower() in ("true", "yes", "on", "1"),
+            None if required is None else is_true(required),
         )
 
     def _converts_line_ends(self) -> bool:
@@ -141,8 +143,10 @@ class Settings:
 
 
 def _anywhere(pattern: str) -> bytes:
-    """Patterns of several parts match at any depth, too."""
-    return os.fsencode(f"**/{pattern}" if "/" in pattern.rstrip("/") else pattern)
+    """Patterns of several parts match at any depth, too, and folders stand for the files in them."""
+    if pattern.endswith("/"):
+        pattern += "**"
+    return os.fsencode(f"**/{pattern}" if "/" in pattern else pattern)
 
 
 def _states(paths: tuple[bytes, ...]) -> list[Any]:

@@ -21,7 +21,7 @@ from gitexp.domain.config import GIB, MIB, SECRET_FILES
 from gitexp.domain.run import SkippedFile
 from gitexp.errors import CorruptData, NotARepository
 from gitexp.store.content import ContentStore
-from gitexp.store.git.blobs import BlobRules, Blobs, Moved
+from gitexp.store.git.blobs import BlobRules, Blobs
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.filters import Filters
 from gitexp.store.git.headtree import HeadTree
@@ -32,9 +32,7 @@ from gitexp.store.git.settings import Settings
 from gitexp.store.git.tracked import TrackedFiles
 from gitexp.store.git.tree_cache import TreeCache
 from gitexp.store.git.trees import EMPTY_TREE, NewObjects, make_trees
-from gitexp.store.git.worktree import File, Folder, Kept
-
-_ATTEMPTS = 4
+from gitexp.store.git.worktree import UNREADABLE, File, Folder, Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +85,16 @@ def take(
     """
     if repository.work_tree is None:
         raise NotARepository("A bare repository has no files to capture.", hint="Type: git worktree add <folder>")
-    for attempt in range(_ATTEMPTS):
+    for trusting in (True, True, False):
         try:
-            return _take(repository, objects, content, rules or SnapshotRules(), trusting=attempt < _ATTEMPTS - 1)
-        except Moved as moved:
-            what = os.fsdecode(moved.path)
-    raise CorruptData(f"'{what}' comes and goes while the code is captured.", hint="Add it to .gitexpignore.")
+            return _take(repository, objects, content, rules or SnapshotRules(), trusting=trusting)
+        except _Lost:
+            continue
+    raise CorruptData("The files change faster than they can be captured.", hint="Type: git status")
+
+
+class _Lost(Exception):
+    """The content of a blob is nowhere: what is remembered of its file is not true any more."""
 
 
 def _take(
@@ -103,7 +105,7 @@ def _take(
     *,
     trusting: bool,
 ) -> Snapshot:
-    """One attempt; `trusting` what is known of the work tree from earlier. Raises Moved."""
+    """One attempt; `trusting` what is known of the work tree from earlier. Raises _Lost."""
     looked_ns = time.time_ns()
     settings = Settings(repository, rules.secrets)
     cache_file = f"{repository.gitexp_dir}/trees/{_worktree_name(repository)}"
@@ -128,7 +130,7 @@ def _take(
         max_file=rules.max_file,
         trusting=trusting,
     ).run()
-    with _blobs(repository, rules, settings, tracked, content, head_tree) as blobs:
+    with _blobs(repository, rules, settings, tracked, objects, content, head_tree) as blobs:
         limit_untracked(now, rules.max_total)
         for path in now.changed:
             _settle(now.cache.folder(path), tracked, blobs)
@@ -161,6 +163,7 @@ def _blobs(
     rules: SnapshotRules,
     settings: Settings,
     tracked: TrackedFiles,
+    objects: ObjectDatabase,
     content: ContentStore,
     head_tree: HeadTree,
 ) -> Iterator[Blobs]:
@@ -171,9 +174,14 @@ def _blobs(
             made.append(settings.filters(tracked.stored_content, tracked.content))
         return made[0]
 
-    blob_rules = BlobRules(root=settings.root, max_file=rules.max_file, lfs=f"{repository.common_dir}/lfs")
+    blob_rules = BlobRules(
+        root=settings.root,
+        max_file=rules.max_file,
+        symlinks=settings.symlinks,
+        lfs=f"{repository.common_dir}/lfs",
+    )
     try:
-        yield Blobs(blob_rules, filters, content, head_tree.blob)
+        yield Blobs(blob_rules, filters, content, head_tree.blob, objects.write)
     finally:
         for filters_in_use in made:
             filters_in_use.close()
@@ -186,7 +194,7 @@ def _settle(folder: Folder | None, tracked: TrackedFiles, blobs: Blobs) -> None:
             continue
         assert folder is not None
         blobs.settle(folder.path + file.name, file)
-        if file.reason and file.tracked:
+        if file.reason == UNREADABLE and file.tracked:
             entry = tracked.of(folder.path).entries[file.name]
             folder.kept.append(Kept(file.name, entry.mode, entry.oid))
 
@@ -202,8 +210,8 @@ def _data(path: bytes, file: File, objects: ObjectDatabase, blobs: Blobs) -> byt
     again = File(file.name, file.signature, file.mode, file.tracked)
     blobs.settle(path, again)
     if again.oid != file.oid:
-        raise Moved(path)
-    return blobs.fresh[file.oid]
+        raise _Lost
+    return blobs.fresh.get(file.oid) or objects.read(file.oid)[1]
 
 
 class _Stored:

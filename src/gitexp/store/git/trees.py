@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.headtree import HeadTree
-from gitexp.store.git.objects import BLOB, MODE_GITLINK, MODE_TREE, TREE, object_id
+from gitexp.store.git.objects import BLOB, MODE_GITLINK, MODE_TREE, TREE, decode_tree, object_id
 from gitexp.store.git.refresh import Refreshed
 from gitexp.store.git.tree_cache import TreeCache
 from gitexp.store.git.worktree import File, Folder
@@ -26,7 +26,8 @@ def make_trees(now: Refreshed) -> bytes:
         if path in now.rebuilt or folder is None:
             continue
         now.rebuilt.add(path)
-        now.before.setdefault(path, folder.ids())
+        if path not in now.changed:
+            now.before[path] = folder.ids()
         data = encode(cache, folder)
         tree = object_id(TREE, data) if data or not path else None
         if path and (path in now.changed or tree != folder.tree):
@@ -89,14 +90,23 @@ class NewObjects:
         files = {file.name: file for file in folder.files if not file.reason}
         committed = self._head.entries(folder.path)
         for name, (mode, oid) in _entries(cache, folder).items():
-            if mode == MODE_TREE:
+            if mode == MODE_TREE and folder.path + name + b"/" in cache:
                 yield folder.path + name + b"/"
             elif mode == MODE_GITLINK or oid in before or oid in found or committed.get(name, (0, b""))[1] == oid:
                 continue
+            elif name not in files:
+                self._add_stored(found, oid)
             elif not self._objects.keeps(oid):
-                file = files.get(name)
-                data = self._objects.read(oid)[1] if file is None else self._blob_data(folder.path + name, file)
-                found[oid] = (BLOB, data)
+                found[oid] = (BLOB, self._blob_data(folder.path + name, files[name]))
+
+    def _add_stored(self, found: dict[bytes, tuple[str, bytes]], oid: bytes) -> None:
+        """Adds what the index keeps for a path that is not read from the disk, and all below it."""
+        if oid in found or self._objects.keeps(oid):
+            return
+        found[oid] = kind, data = self._objects.read(oid)
+        for _, mode, inner in decode_tree(data) if kind == TREE else ():
+            if mode != MODE_GITLINK:
+                self._add_stored(found, inner)
 
 
 def _entries(cache: TreeCache, folder: Folder) -> dict[bytes, tuple[int, bytes]]:

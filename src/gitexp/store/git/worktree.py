@@ -16,13 +16,16 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from gitexp.store.git.ignore import IgnoreRules, PatternList
-from gitexp.store.git.index_file import SKIP_WORKTREE, ByFolder, IndexEntry
+from gitexp.store.git.index_file import INTENT_TO_ADD, SKIP_WORKTREE, ByFolder, IndexEntry
 from gitexp.store.git.nested import checked_out, git_dir_in
 from gitexp.store.git.objects import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK, MODE_SYMLINK
 
 SECRET = "secret"
 TOO_LARGE = "too large in total"
 UNREADABLE = "unreadable"
+GONE = "gone"
+"""Not a reason a user hears of: it went after the folder was listed."""
+
 RULE = "rule"
 """Not a reason a user hears of: an ignored `.gitignore` and the like, watched because it decides about other files."""
 
@@ -71,7 +74,7 @@ class File:
     @property
     def is_told(self) -> bool:
         """Whether a user wants to know that it was left out."""
-        return self.reason not in ("", RULE)
+        return self.reason not in ("", RULE, GONE)
 
 
 class Kept(NamedTuple):
@@ -264,6 +267,8 @@ class Scanner:
         tracked = self._tracked(path, False)
         folder.tracked = tracked.encode()
         for name, entry in tracked.entries.items():
+            if entry.flags & INTENT_TO_ADD:
+                continue
             if entry.flags & SKIP_WORKTREE:
                 folder.kept.append(Kept(name, entry.mode, entry.oid))
             elif state is State.CLOSED:
@@ -275,11 +280,15 @@ class Scanner:
             if name == b".git":
                 continue
             of_git = tracked.entries.get(name)
+            if of_git is not None and of_git.flags & SKIP_WORKTREE:
+                if of_git.mode == MODE_GITLINK or not found.is_dir(follow_symlinks=False):
+                    continue
+                of_git = None  # a folder lies where the index keeps a file
             if found.is_dir(follow_symlinks=False):
                 within = self._look_at_folder(folder, name, of_git, name in tracked.folders)
                 if within is not None:
                     inside[path + name + b"/"] = within
-            elif of_git is None or not of_git.flags & SKIP_WORKTREE:
+            else:
                 self._look_at_file(folder, found, of_git, known)
         missing = State.CLOSED if state is State.CLOSED or folder.unreadable else State.ABSENT
         for name in tracked.folders:
@@ -431,6 +440,6 @@ def is_refused(name: bytes) -> bool:
 
 def _keep(folder: Folder, name: bytes, entry: IndexEntry | None) -> None:
     """A file that cannot be read: what git tracks stays as it was, and the reason is told."""
-    if entry is not None:
+    if entry is not None and not entry.flags & INTENT_TO_ADD:
         folder.kept.append(Kept(name, entry.mode, entry.oid))
     folder.files.append(File(name, NEVER, MODE_FILE, entry is not None, UNREADABLE))
