@@ -43,3 +43,11 @@ def anchors(document: Path) -> set[str]:
     """The anchors that its headings get."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """A newcomer who is told to open a file finds it."""
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", text))
+    assert named
+    assert [name for name in sorted(named) if not (PROJECT / "src" / "gitexp" / name).exists()] == []

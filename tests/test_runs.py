@@ -25,6 +25,7 @@ from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import BLOB
 from gitexp.store.git.refs import RefStore
 from gitexp.store.git.repository import GitRepository, discover, init
+from gitexp.store.histories import LONG, HistoryCache
 from gitexp.store.runs import GitRunStore, RunStore, Signature
 from memory_store import MemoryRunStore
 
@@ -287,3 +288,25 @@ def test_damage_is_told_for_the_run_alone(repo_dir: Path) -> None:
     found = list(store.load([(broken, blob.hex()), (ref, commit), (broken, "1" * 40)]))
     assert [type(item) for item in found] == [BrokenRun, RunSummary, BrokenRun]
     assert "is a blob, not a run's commit" in found[0].reason  # type: ignore[union-attr]
+
+
+def test_a_long_history_is_read_quickly_again(repo_dir: Path, tmp_path: Path) -> None:
+    """A long history is cached as columns; a damaged cache is not believed, and a missing one is no loss."""
+    repository = discover(repo_dir, {})
+    cache = HistoryCache(str(tmp_path / "histories"))
+    store = GitRunStore(
+        ObjectDatabase(repository.object_dir), RefStore(repository.git_dir, repository.common_dir), cache
+    )
+    long = History.of((step, 1_790_000_000 + step / 8, 1.0 / (step + 1)) for step in range(LONG))
+    commit = store.create(replace(make_run(), metrics={"loss": long.last}, histories={"loss": long}), ANN)
+    assert store.history(commit, "loss") == long
+    [file] = (tmp_path / "histories").iterdir()
+    before = file.stat().st_mtime_ns
+    assert store.history(commit, "loss") == long
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert store.history(commit, "loss") == long
+    assert file.stat().st_mtime_ns != before
+    file.write_bytes(b"x")
+    assert store.history(commit, "loss") == long

@@ -23,6 +23,7 @@ from gitexp.store.experiments import ExperimentStore
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.refs import RefStore
 from gitexp.store.git.repository import GitRepository, discover
+from gitexp.store.histories import HistoryCache
 from gitexp.store.live import LiveRuns
 from gitexp.store.runs import GitRunStore, Signature
 from gitexp.store.sealing import forget, seal
@@ -123,7 +124,11 @@ class Repository:
 
     @cached_property
     def runs(self) -> GitRunStore:
-        return GitRunStore(self.objects, self.refs)
+        return GitRunStore(self.objects, self.refs, self.histories)
+
+    @cached_property
+    def histories(self) -> HistoryCache:
+        return HistoryCache(os.path.join(self.git.gitexp_dir, "histories"))
 
     @cached_property
     def experiments(self) -> ExperimentStore:

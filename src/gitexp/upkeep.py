@@ -17,6 +17,9 @@ from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, deco
 YOUNG_S = 24 * 3600.0
 """Content younger than this stays, whether or not a run names it yet."""
 
+CACHED_S = 30 * YOUNG_S
+"""How long a long history stays in its quick form."""
+
 
 class Severity(StrEnum):
     ERROR = "error"
@@ -100,6 +103,7 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
         _forget_dead_live_refs(repository)
         repository.refs.pack(REFS)
         repository.index.rebuild()
+        repository.histories.sweep(CACHED_S)
     return GcReport(
         runs=tuple(expired),
         content=len(garbage),

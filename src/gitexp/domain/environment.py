@@ -13,7 +13,8 @@ class Environment:
 
     Attributes:
         python: the mapping of `environment/python.yaml`: `implementation`, `version`, `executable`, `platform`,
-            `machine`, `cpu` (`model`, `count`), `memory_bytes`, `gpus` (names), `driver`, `variables`; absent where unknown.
+            `machine`, `cpu` (`model`, `count`), `memory_bytes`, `gpus` (names), `driver`, `variables`; each absent
+            where unknown.
         requirements: the lines of `environment/requirements.txt`, sorted: `name==version`, or `name @ url` for
             direct installs.
     """

@@ -26,15 +26,15 @@ _NOT_IN_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _ADJECTIVES = (
     "able amber bold brave brisk calm clear clever cosy crisp deft eager early fair fleet fond free fresh gentle "
-    "glad golden grand green happy hazel humble jolly keen kind lively lucid lucky lunar mellow merry mild neat nimble "
-    "noble olive polite prime proud quick quiet rapid rosy royal silver sleek smart snowy solar solid spry still sunny swift "
-    "tidy vivid warm wise witty young"
+    "glad golden grand green happy hazel humble jolly keen kind lively lucid lucky lunar mellow merry mild neat "
+    "nimble noble olive polite prime proud quick quiet rapid rosy royal silver sleek smart snowy solar solid spry "
+    "still sunny swift tidy vivid warm wise witty young"
 ).split()
 _NOUNS = (
-    "badger beetle bison brook cedar clover comet condor coral crane cricket dolphin dune ember falcon fern finch fox "
-    "gecko glacier harbor hare hawk heron ibex iris jay juniper kestrel lark lemur lily linden lynx maple marmot "
-    "meadow mole moose newt oak orca osprey otter owl panda pebble pine plover puffin quail raven reef robin salmon sparrow "
-    "spruce stoat stork swan tern thistle toad trout vole willow wren zebra"
+    "badger beetle bison brook cedar clover comet condor coral crane cricket dolphin dune ember falcon fern finch "
+    "fox gecko glacier harbor hare hawk heron ibex iris jay juniper kestrel lark lemur lily linden lynx maple "
+    "marmot meadow mole moose newt oak orca osprey otter owl panda pebble pine plover puffin quail raven reef robin "
+    "salmon sparrow spruce stoat stork swan tern thistle toad trout vole willow wren zebra"
 ).split()
 
 

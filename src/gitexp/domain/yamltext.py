@@ -1,7 +1,8 @@
 """The YAML that gitexp writes, and a quick reader of exactly that.
 
-A subset that YAML 1.1 and 1.2 readers take alike (docs/format.md, 1.5). `load` reads only this subset, without importing
-a YAML library and faster than one; for anything else it raises `NotCanonical`, and a general parser has to be asked.
+A subset that YAML 1.1 and 1.2 readers take alike (docs/format.md, 1.5). `load` reads only this subset, without
+importing a YAML library and faster than one; for anything else it raises `NotCanonical`, and a general parser has to
+be asked.
 """
 
 from __future__ import annotations

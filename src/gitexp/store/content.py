@@ -41,7 +41,7 @@ class ContentStore:
         self.folder = folder
         self._temporary = os.path.join(os.path.dirname(folder), "tmp")
 
-    def add_file(self, path: str | os.PathLike[str]) -> Pointer:
+    def add_file(self, path: str | bytes | os.PathLike[str]) -> Pointer:
         """Store a copy of a file, hashed while it is copied, in constant memory.
 
         Raises:
@@ -177,14 +177,14 @@ class ContentStore:
         sync_folder(folder)
 
 
-def _open_regular(path: str | os.PathLike[str]) -> int:
+def _open_regular(path: str | bytes | os.PathLike[str]) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a fifo would wait for its writer
     except OSError as error:
-        raise StorageFailed(f"'{os.fspath(path)}' cannot be read: {error.strerror}.") from error
+        raise StorageFailed(f"'{os.fsdecode(path)}' cannot be read: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise UsageError(f"'{os.fspath(path)}' is not a regular file.")
+        raise UsageError(f"'{os.fsdecode(path)}' is not a regular file.")
     return fd
 
 

@@ -45,6 +45,7 @@ from gitexp.store.git.objects import (
     object_id,
 )
 from gitexp.store.git.refs import RefStore
+from gitexp.store.histories import HistoryCache
 from gitexp.store.yamlfile import load_yaml
 
 ATTEMPTS = 20
@@ -139,9 +140,10 @@ class RunStore(Protocol):
 class GitRunStore:
     """Keeps the promises of `RunStore` with refs and packs of a git repository."""
 
-    def __init__(self, objects: ObjectDatabase, refs: RefStore) -> None:
+    def __init__(self, objects: ObjectDatabase, refs: RefStore, histories: HistoryCache | None = None) -> None:
         self._objects = objects
         self._refs = refs
+        self._histories = histories
 
     def create(self, run: Run, signature: Signature) -> str:
         ref = run_ref(run.record.experiment, run.record.id)
@@ -180,14 +182,21 @@ class GitRunStore:
 
     def history(self, commit: str, key: str) -> History:
         root = self._root(commit)
-        name = file_names(load_metrics(self._file(root, "metrics.json"))).get(key)
+        name = file_names(load_metrics(self._blob(root, b"metrics.json"))).get(key)
         if name is None:
             raise NotFound(f"The run has no metric '{key}'.")
         if b"points.csv" in root:
             single = load_points(self._blob(root, b"points.csv").decode()).get(key)
             if single is not None:
                 return single
-        return load_history(self._file(root, f"history/{name}.csv").decode())
+        csv = self._place(root, f"history/{name}.csv")
+        known = self._histories and self._histories.get(csv.oid)
+        if known:
+            return known
+        history = load_history(self._content(csv).decode())
+        if self._histories:
+            self._histories.put(csv.oid, history)
+        return history
 
     def artifacts(self, commit: str) -> dict[str, Content]:
         entry = self._root(commit).get(b"artifacts")
@@ -287,26 +296,31 @@ class GitRunStore:
         return {entry.name: entry for entry in decode_tree(data)}
 
     def _blob(self, entries: Mapping[bytes, TreeEntry], name: bytes) -> bytes:
-        entry = entries.get(name)
-        if entry is None:
+        if name not in entries:
             raise CorruptData(f"The run has no '{name.decode()}'.")
+        return self._content(entries[name])
+
+    def _content(self, entry: TreeEntry) -> bytes:
         kind, data = self._objects.read(entry.oid)
         if kind != BLOB:
-            raise CorruptData(f"'{name.decode()}' is a {kind}, not a file.")
+            raise CorruptData(f"'{entry.name.decode()}' is a {kind}, not a file.")
         return data
 
-    def _file(self, root: Mapping[bytes, TreeEntry], path: str) -> bytes:
+    def _place(self, root: Mapping[bytes, TreeEntry], path: str) -> TreeEntry:
+        """The entry of a file deep in a tree."""
         *folders, name = path.encode("utf-8", "surrogateescape").split(b"/")
         entries = root
         for folder in folders:
             if folder not in entries:
                 raise CorruptData(f"The run has no '{path}'.")
             entries = self._entries(entries[folder].oid)
-        return self._blob(entries, name)
+        if name not in entries:
+            raise CorruptData(f"The run has no '{path}'.")
+        return entries[name]
 
     def _pointers_at(self, root: Mapping[bytes, TreeEntry], paths: Iterable[str]) -> Iterator[tuple[str, Pointer]]:
         for path in paths:
-            pointer = parse_pointer(self._file(root, path))
+            pointer = parse_pointer(self._content(self._place(root, path)))
             if pointer:
                 yield path, pointer
 
