@@ -386,40 +386,50 @@ def test_an_ignored_signal_stays_ignored(project: Path, watcher: Watcher) -> Non
     assert done.stdout == b"1 1\n"
 
 
+SHELL = """
+    import os, signal, sys
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
+    while True:
+        os.tcsetpgrp(0, job)
+        os.killpg(job, signal.SIGCONT)
+        _, status = os.waitpid(job, os.WUNTRACED)
+        os.tcsetpgrp(0, os.getpgrp())
+        if not os.WIFSTOPPED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
+        print("prompt", flush=True)
+        sys.stdin.readline()
+"""
+
+
 def test_job_control_stops_and_resumes_both(project: Path, watcher: Watcher) -> None:
-    """Ctrl-Z gives the shell its prompt back, `fg` goes on, and a script that stops itself stops us too."""
-    command = [
-        PYTHON,
-        script(
-            project,
-            """
-            import os, signal
-            signal.signal(signal.SIGCONT, lambda *_: print("resumed" + "-word", flush=True))
-            print("first" + "-word", flush=True)
-            input()
-            print("second" + "-word", flush=True)
-            os.kill(os.getpid(), signal.SIGSTOP)
-            print("third" + "-word", flush=True)
-            """,
-        ),
-    ]
-    environ = watcher.environ(PS1="prompt-> ", HISTFILE="")
-    shell = Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], cwd=project, environ=environ)
-    shell.wait_for(b"prompt-> ")
-    shell.type(subprocess.list2cmdline(watcher.command(command)).encode() + b"\n")
-    shell.wait_for(b"first-word")
+    """Ctrl-Z gives the shell its prompt back and `fg` goes on, and a script that stops itself stops us too."""
+    text = """
+        import os, signal, time
+        resumed = []
+        signal.signal(signal.SIGCONT, lambda *_: resumed.append(1))
+        time.sleep(0.01)
+        resumed.clear()
+        print("first", flush=True)
+        while not resumed:
+            time.sleep(0.01)
+        print("second", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        print("third", flush=True)
+        raise SystemExit(3)
+    """
+    (project / "shell.py").write_text(textwrap.dedent(SHELL))
+    command = [PYTHON, "shell.py", *watcher.command([PYTHON, script(project, text)])]
+    shell = Terminal(command, cwd=project, environ=watcher.environ())
+    shell.wait_for(b"first")
     shell.type(b"\x1a")
-    shell.wait_for(b"prompt-> ", 2)
+    shell.wait_for(b"prompt")
     shell.type(b"fg\n")
-    shell.wait_for(b"resumed-word")
-    shell.type(b"\n")
-    shell.wait_for(b"second-word")
-    shell.wait_for(b"prompt-> ", 3)
+    shell.wait_for(b"second")
+    shell.wait_for(b"prompt", 2)
     shell.type(b"fg\n")
-    shell.wait_for(b"third-word")
-    shell.wait_for(b"prompt-> ", 4)
-    shell.type(b"exit 0\n")
-    assert shell.wait() == 0
+    shell.wait_for(b"third")
+    assert shell.wait() == 3
 
 
 def test_what_cannot_run_is_said_before_anything_is_recorded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

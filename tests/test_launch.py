@@ -14,11 +14,12 @@ import pytest
 
 from conftest import Git
 from gitexp.domain.run import Status
+from gitexp.errors import InvalidName
 from gitexp.reading import RunView
 from gitexp.repo import Repository
 from gitexp.running.child import ChildResult
 from gitexp.running.launch import status_of
-from launching import PATIENCE_S, SOURCES
+from launching import PATIENCE_S, SOURCES, Terminal
 
 PARSER = """
     import argparse
@@ -176,6 +177,28 @@ def test_sigterm_ends_the_script_and_the_run_is_killed(repo_dir: Path) -> None:
     run = newest(repo_dir)
     assert (run.status, run.record.exit_code) == (Status.KILLED, 1)
     assert run.output == b"ready\ncheckpoint saved\n"
+
+
+def test_ctrl_c_is_the_script_s_and_the_run_is_killed(repo_dir: Path) -> None:
+    """Typed in a terminal: one traceback, the run sealed, and death by SIGINT for whoever called us."""
+    write(repo_dir, "import time\nprint('ready', flush=True)\ntime.sleep(20)")
+    terminal = Terminal([sys.executable, "-m", "gitexp", "run", "train.py"], cwd=repo_dir, environ=environ())
+    terminal.wait_for(b"ready")
+    terminal.type(b"\x03")
+    assert terminal.wait() == -signal.SIGINT
+    assert terminal.shown.count(b"KeyboardInterrupt") == 1
+    run = newest(repo_dir)
+    assert (run.status, run.record.signal) == (Status.KILLED, "SIGINT")
+    assert (run.output or b"").count(b"KeyboardInterrupt") == 1
+
+
+def test_a_strict_run_ends_with_the_error_and_is_sealed(repo_dir: Path) -> None:
+    """What cannot be recorded is gitexp's exit code, and what could be is kept."""
+    write(repo_dir, """open("metrics.json", "w").write('{"good": 1, "": 2}')""")
+    done = gitexp(repo_dir, "run", "--strict", "train.py")
+    assert done.returncode == InvalidName.exit_code
+    assert "The metric key is empty." in done.stderr
+    assert (newest(repo_dir).status, newest(repo_dir).metrics) == (Status.FINISHED, {"good": 1})
 
 
 def test_what_the_script_records_itself_goes_first(repo_dir: Path) -> None:

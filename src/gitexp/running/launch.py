@@ -123,11 +123,13 @@ def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay:
     except OSError as error:
         recorder.end(Status.FAILED)
         raise UsageError(f"'{command.program}' cannot be executed: {error.strerror}.") from error
-    _guard(recorder, reports.finish)
-    _guard(recorder, _log_metrics, recorder, reports, metrics)
     status = status_of(child)
-    name = None if child.signal is None else signal.Signals(child.signal).name
-    commit = recorder.end(status, exit_code=child.exit_code, signal=name)
+    name = None if child.signal is None else _signal_name(child.signal)
+    try:
+        _guard(recorder, reports.finish)
+        _guard(recorder, _log_metrics, recorder, reports, metrics)
+    finally:  # a strict run may have raised; it is sealed all the same
+        commit = recorder.end(status, exit_code=child.exit_code, signal=name)
     return LaunchResult(
         child=child,
         status=status,
@@ -176,6 +178,13 @@ def _log_metrics(recorder: Recorder, reports: Reports, files: MetricsFiles) -> N
 
 def _log_metric(recorder: Recorder, key: str, value: Number, moment: float) -> None:
     recorder.log_number(parse_key(key, what="metric"), value, 0, moment)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals
+        return f"signal {number}"
 
 
 def _guard(recorder: Recorder, act: Callable[..., None], *arguments: Any) -> None:
