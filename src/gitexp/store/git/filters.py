@@ -20,6 +20,7 @@ _NOT_PRINTABLE = bytes(byte for byte in range(32) if byte not in b"\b\t\n\f\r\x1
 _UTF8 = re.compile(r"utf-?8\Z", re.IGNORECASE)
 _WITH_BOM = re.compile(r"utf-?(16|32)(?:le-bom|be-bom)?\Z", re.IGNORECASE)
 _WITHOUT_BOM = re.compile(r"utf-?(?:16|32)(?:le|be)\Z", re.IGNORECASE)
+_SAME_AS_ICONV = re.compile(r"utf-?(?:16|32)|iso-?8859|latin-?1|us-ascii|ascii|(?:cp|windows-)125|koi8", re.IGNORECASE)
 _BOMS = (b"\xff\xfe", b"\xfe\xff", b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _LFS_COMMAND = re.compile(r"\bgit[- ]lfs\b")
 _LFS_POINTER = re.compile(
@@ -290,10 +291,26 @@ def _decode(data: bytes, encoding: str) -> bytes:
     has_bom = data.startswith(_BOMS)
     if has_bom != bool(wide) and (wide or _WITHOUT_BOM.match(encoding)):
         return data
+    if not wide and not _SAME_AS_ICONV.match(encoding):
+        converted = _iconv(data, encoding)
+        if converted is not None:
+            return converted
     try:
         return data.decode(f"utf-{wide[1]}" if wide else encoding).encode()
     except (LookupError, ValueError):
         return data
+
+
+def _iconv(data: bytes, encoding: str) -> bytes | None:
+    """What git's library makes of it, which for Shift-JIS is not what Python does. None without it."""
+    import subprocess  # slow to import, and few repositories have such files
+
+    command = ["iconv", "-f", encoding, "-t", "UTF-8"]
+    try:
+        done = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else data
 
 
 def _looks_binary(data: bytes) -> bool:
