@@ -330,3 +330,19 @@ def test_the_user_s_repository_is_untouched(repo_dir: Path, git: Git) -> None:
     assert gitexp(repo_dir, "run", "train.py").returncode == 0
     assert index.read_bytes() == before[2]
     assert (git("status", "--porcelain", cwd=repo_dir), git("branch", "-avv", cwd=repo_dir)) == before[:2]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_trouble(repo_dir: Path, closed: str) -> None:
+    """Started with standard streams closed, the command runs, is recorded, and leaves with its exit code."""
+    line = f"{sys.executable} -m gitexp run -- sh -c 'exit 3' {closed}"
+    assert subprocess.run(line, shell=True, check=False, cwd=repo_dir, env=environ()).returncode == 3
+    assert newest(repo_dir).record.exit_code == 3
+
+
+def test_a_store_that_cannot_be_made_does_not_stop_the_command(repo_dir: Path) -> None:
+    """Where gitexp's own folder is a file, the command runs, and the user is told that nothing is recorded."""
+    (repo_dir / ".git" / "gitexp").write_text("in the way")
+    done = gitexp(repo_dir, "run", "--", "sh", "-c", "echo hi; exit 3")
+    assert (done.returncode, done.stdout) == (3, "hi\n")
+    assert "without being recorded" in done.stderr

@@ -67,6 +67,8 @@ def command_line() -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
@@ -138,3 +140,13 @@ def _did_you_mean(name: str) -> str:
 
     near = get_close_matches(name, _NAMES, 3, 0.5)
     return f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+
+
+def _open_what_is_closed() -> None:
+    """Where we were started with a standard stream closed, no file may get its number."""
+    from gitexp.running.streams import hold_standard_streams  # hardly ever
+
+    hold_standard_streams()
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 (for as long as the process lives)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -145,25 +145,47 @@ def _run(command: Command, recorder: Recorder, reports: Reports, relay: SignalRe
     if stopped_by is not None:  # while the code was captured: the command has not begun, and shall not
         return ChildResult(exit_code=None, signal=stopped_by, stopped_by=stopped_by, duration_s=0.0)
     output = OutputLog(recorder.folder, recorder.repository.config.output_max_bytes)
-    one_at_a_time = threading.Lock()
-
-    def keep(data: bytes) -> None:
-        with one_at_a_time:
-            output.write(data)
-
+    lines = WholeLines(output.write)
     with reports:
         child = run_child(
             command.program,
             command.arguments,
             environ=reports.environ,
-            on_output=keep,
+            on_output=lines.add,
             relay=relay,
             pass_fds=[recorder.lock_fd],
         )
+    lines.finish()
     output.close()
     if output.trouble:
         recorder.warn(f"Part of the output is not recorded: {output.trouble}.")
     return child
+
+
+class WholeLines:
+    """Passes on what several threads bring, one stream each, so that the lines of one do not tear those of another."""
+
+    LONGEST = 64 * 1024
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._begun: dict[int, bytes] = {}
+
+    def add(self, data: bytes) -> None:
+        thread = threading.get_ident()
+        with self._lock:
+            data = self._begun.pop(thread, b"") + data
+            end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+            if len(data) - end > self.LONGEST:
+                end = len(data)
+            self._write(data[:end])
+            if end < len(data):
+                self._begun[thread] = data[end:]
+
+    def finish(self) -> None:
+        for rest in self._begun.values():
+            self._write(rest)
 
 
 def _log_metrics(recorder: Recorder, reports: Reports, files: MetricsFiles) -> None:

@@ -111,7 +111,7 @@ class LiveRuns:
         """Every live run, held or not, by id."""
         try:
             names = sorted(filter(is_run_id, os.listdir(self.folder)))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         entries = []
         for name in names:
