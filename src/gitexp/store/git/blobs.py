@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitexp.domain.pointer import Pointer
 from gitexp.store.content import ContentStore
@@ -20,8 +20,7 @@ _MOST_IN_MEMORY = 64 << 20
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobRules:
+class BlobRules(NamedTuple):
     """What decides about contents.
 
     Attributes:
@@ -41,7 +40,6 @@ class Blobs:
     """Finds the blob of each file.
 
     Args:
-        filters: made when the first file is read.
         in_head: the id that HEAD's tree has for a path.
         spill: takes blobs that would take too much memory, and stores them for good.
 
@@ -52,7 +50,7 @@ class Blobs:
     def __init__(
         self,
         rules: BlobRules,
-        filters: Callable[[], Filters],
+        filters: Filters,
         content: ContentStore,
         in_head: Callable[[bytes], bytes | None],
         spill: Callable[[list[tuple[str, bytes]]], object],
@@ -73,8 +71,6 @@ class Blobs:
                 self._store(path, file, os.readlink(self._full(path)))
             elif file.size > self._rules.max_file:
                 self._settle_large(path, file)
-            elif file.unchanged is not None:
-                file.oid = file.unchanged
             else:
                 self._settle_small(path, file)
         except (FileNotFoundError, NotADirectoryError):
@@ -88,15 +84,15 @@ class Blobs:
             file.oid, file.signature = None, NEVER
 
     def _settle_small(self, path: bytes, file: File) -> None:
-        conversion = self._filters().conversion(path)
+        conversion = self._filters.conversion(path)
         data = self._read(path, file)
         if conversion.driver is not None and conversion.driver.is_lfs:
             data = self._to_lfs(file, data)
             conversion = Conversion(line_ends=conversion.line_ends, ident=conversion.ident)
-        self._store(path, file, self._filters().clean(path, data, conversion))
+        self._store(path, file, self._filters.clean(path, data, conversion))
 
     def _settle_large(self, path: bytes, file: File) -> None:
-        conversion = self._filters().conversion(path)
+        conversion = self._filters.conversion(path)
         driver = conversion.driver
         committed = self._in_head(path) if file.tracked else None
         if file.unchanged is not None and (driver is not None or file.unchanged == committed):
@@ -107,7 +103,7 @@ class Blobs:
             self._add_content(path, file, in_lfs=driver is not None)
         else:
             # What a filter hides, as git-crypt does, must not be stored as it lies in the work tree.
-            data = self._filters().clean(path, self._read(path, file), conversion)
+            data = self._filters.clean(path, self._read(path, file), conversion)
             if len(data) > self._rules.max_file:
                 self._point_at(path, file, self._content.add_bytes(data))
             else:

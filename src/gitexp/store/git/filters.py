@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from gitexp.store.git.attributes import Attributes, Value
 
@@ -24,8 +23,8 @@ _SAME_AS_ICONV = re.compile(r"utf-?(?:16|32)|iso-?8859|latin-?1|us-ascii|ascii|(
 _BOMS = (b"\xff\xfe", b"\xfe\xff", b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _LFS_COMMAND = re.compile(r"\bgit[- ]lfs\b")
 _LFS_POINTER = re.compile(
-    rb"version (?:https://git-lfs\.github\.com/spec/v1|http://git-media\.io/v/2|https://hawser\.github\.com/spec/v1)\n"
-    rb"(?:ext-[0-9]-[^\n]+\n)*oid sha256:[0-9a-f]{64}\nsize [0-9]+"
+    rb"version (?:https://git-lfs\.github\.com/spec/v1|http://git-media\.io/v/2|https://hawser\.github\.com/spec/v1)\r?\n"
+    rb"(?:ext-[0-9]-[^\n]+\n)*oid sha256:[0-9a-f]{64}\r?\nsize [0-9]+"
 )
 _LONGEST_LFS_POINTER = 1024
 _PACKET = 65516
@@ -36,8 +35,7 @@ class FilterFailed(Exception):
     """A filter that git requires did not work, so git would refuse the file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
+class Driver(NamedTuple):
     """A filter as `filter.<name>.*` configure it."""
 
     name: str
@@ -51,8 +49,7 @@ class Driver:
         return self.name == "lfs" and _LFS_COMMAND.search(self.process or self.clean or "") is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversion:
+class Conversion(NamedTuple):
     """What git does with one file on its way in.
 
     Attributes:
@@ -66,8 +63,7 @@ class Conversion:
     ident: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterSettings:
+class FilterSettings(NamedTuple):
     """What git's configuration says about conversions.
 
     Attributes:

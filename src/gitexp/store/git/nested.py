@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 
 from gitexp.errors import CorruptData
 from gitexp.store.git.refs import RefStore
-
-_HEAD = re.compile(rb"ref:\s*refs/|[0-9a-f]{40}")
 
 
 def git_dir_in(folder: bytes) -> bytes | None:
@@ -45,8 +42,12 @@ def _is_git_dir(path: bytes) -> bool:
             head = file.read(256)
     except OSError:
         return False
+    if head.startswith(b"ref:"):
+        is_head = head[4:].lstrip().startswith(b"refs/")
+    else:
+        is_head = len(head) >= 40 and all(byte in b"0123456789abcdef" for byte in head[:40])
     common = _common_dir(path)
-    return _HEAD.match(head) is not None and os.path.isdir(common + b"/objects") and os.path.isdir(common + b"/refs")
+    return is_head and os.path.isdir(common + b"/objects") and os.path.isdir(common + b"/refs")
 
 
 def _common_dir(git_dir: bytes) -> bytes:

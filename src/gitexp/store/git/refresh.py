@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gitexp.domain.run import SkippedFile
@@ -42,7 +41,6 @@ class Marks(NamedTuple):
     large: list[bytes]
 
 
-@dataclass(slots=True)
 class Refreshed:
     """The work tree as it is now.
 
@@ -53,10 +51,11 @@ class Refreshed:
         before: the ids that such folders had before, see `Folder.ids`.
     """
 
-    cache: TreeCache
-    changed: set[bytes] = field(default_factory=set)
-    rebuilt: set[bytes] = field(default_factory=set)
-    before: dict[bytes, set[bytes]] = field(default_factory=dict)
+    def __init__(self, cache: TreeCache, before: dict[bytes, set[bytes]] | None = None) -> None:
+        self.cache = cache
+        self.changed: set[bytes] = set()
+        self.rebuilt: set[bytes] = set()
+        self.before = {} if before is None else before
 
     def skipped(self) -> tuple[SkippedFile, ...]:
         """What was left out and a user wants to know of."""
@@ -76,8 +75,7 @@ class Refreshed:
         return marks
 
 
-@dataclass(slots=True, kw_only=True)
-class Refresh:
+class Refresh(NamedTuple):
     """Looks at one work tree.
 
     Attributes:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.config import NOT_SECRET_FILES
-from gitexp.store.git.attributes import Attributes
 from gitexp.store.git.config import is_true
-from gitexp.store.git.filters import Driver, Filters, FilterSettings
-from gitexp.store.git.ignore import IgnoreRules, IgnoreSources, PathPattern, PatternList
 from gitexp.store.git.repository import GitRepository
 from gitexp.store.git.tree_cache import trusted
 from gitexp.store.git.worktree import NEVER, ScanRules, signature_of
+
+if TYPE_CHECKING:
+    from gitexp.store.git.filters import Driver, Filters
 
 OWN_IGNORE_FILE = b".gitexpignore"
 
@@ -68,6 +68,13 @@ class Settings:
         Args:
             stored: the content that the index has for a rule file which is not in the work tree.
         """
+        from gitexp.store.git.ignore import (  # slow to import, and often nothing changed
+            IgnoreRules,
+            IgnoreSources,
+            PathPattern,
+            PatternList,
+        )
+
         git = IgnoreRules(self.root, IgnoreSources(b".gitignore", self._excludes, self._fold), stored)
         ours = IgnoreRules(self.root, IgnoreSources(OWN_IGNORE_FILE, (), self._fold), stored)
         places = {self._repository.git_dir, self._repository.common_dir}
@@ -89,6 +96,9 @@ class Settings:
             stored: as for `scan_rules`.
             in_index: the content that the index has for a path.
         """
+        from gitexp.store.git.attributes import Attributes  # slow to import, and often nothing changed
+        from gitexp.store.git.filters import Filters, FilterSettings
+
         attributes = Attributes(
             self.root, outer=self._attributes, info=self._info_attributes, stored=stored, fold=self._fold
         )
@@ -105,6 +115,8 @@ class Settings:
         return all(self._describe(name) == described for name, described in drivers.items())
 
     def _driver(self, name: str) -> Driver | None:
+        from gitexp.store.git.filters import Driver  # see `filters`
+
         described = self.drivers[name] = self._describe(name)
         clean, process, required = described
         if clean is None and process is None and required is None:

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.config import GIB, MIB, SECRET_FILES
 from gitexp.domain.run import SkippedFile
 from gitexp.errors import CorruptData, NotARepository
 from gitexp.store.content import ContentStore
-from gitexp.store.git.blobs import BlobRules, Blobs
 from gitexp.store.git.database import ObjectDatabase
-from gitexp.store.git.filters import Filters
 from gitexp.store.git.headtree import HeadTree
 from gitexp.store.git.objects import decode_commit
 from gitexp.store.git.refresh import Refresh, limit_untracked, mark
@@ -33,6 +30,10 @@ from gitexp.store.git.tracked import TrackedFiles
 from gitexp.store.git.tree_cache import TreeCache
 from gitexp.store.git.trees import EMPTY_TREE, NewObjects, make_trees
 from gitexp.store.git.worktree import UNREADABLE, File, Folder, Kept
+
+if TYPE_CHECKING:
+    from gitexp.store.git.blobs import Blobs
+    from gitexp.store.git.filters import Filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +131,12 @@ def _take(
         max_file=rules.max_file,
         trusting=trusting,
     ).run()
-    with _blobs(repository, rules, settings, tracked, objects, content, head_tree) as blobs:
+    with closing(_Contents(repository, rules, settings, tracked, objects, content, head_tree)) as contents:
         limit_untracked(now, rules.max_total)
         for path in now.changed:
-            _settle(now.cache.folder(path), tracked, blobs)
+            contents.settle(now.cache.folder(path))
         tree = make_trees(now)
-        missing = NewObjects(now, objects, head_tree, lambda path, file: _data(path, file, objects, blobs))
-        new_objects = missing.find(before_is_stored=was_stored)
+        new_objects = NewObjects(now, objects, head_tree, contents.data).find(before_is_stored=was_stored)
     mark(now, rules.max_file)
     now.cache.facts.update(
         place=place,
@@ -157,61 +157,72 @@ def _take(
     )
 
 
-@contextmanager
-def _blobs(
-    repository: GitRepository,
-    rules: SnapshotRules,
-    settings: Settings,
-    tracked: TrackedFiles,
-    objects: ObjectDatabase,
-    content: ContentStore,
-    head_tree: HeadTree,
-) -> Iterator[Blobs]:
-    made: list[Filters] = []
+class _Contents:
+    """Finds the blobs of files. What that takes is imported where a file has to be read, mostly few or none."""
 
-    def filters() -> Filters:
-        if not made:
-            made.append(settings.filters(tracked.stored_content, tracked.content))
-        return made[0]
+    def __init__(
+        self,
+        repository: GitRepository,
+        rules: SnapshotRules,
+        settings: Settings,
+        tracked: TrackedFiles,
+        objects: ObjectDatabase,
+        content: ContentStore,
+        head_tree: HeadTree,
+    ) -> None:
+        self._lfs = f"{repository.common_dir}/lfs"
+        self._max_file = rules.max_file
+        self._settings = settings
+        self._tracked = tracked
+        self._objects = objects
+        self._content = content
+        self._head_tree = head_tree
+        self._filters: Filters | None = None
+        self._made: Blobs | None = None
 
-    blob_rules = BlobRules(
-        root=settings.root,
-        max_file=rules.max_file,
-        symlinks=settings.symlinks,
-        lfs=f"{repository.common_dir}/lfs",
-    )
-    try:
-        yield Blobs(blob_rules, filters, content, head_tree.blob, objects.write)
-    finally:
-        for filters_in_use in made:
-            filters_in_use.close()
+    def settle(self, folder: Folder | None) -> None:
+        """Finds the blob of each file in a folder; what cannot be read stays as git has it."""
+        for file in folder.files if folder is not None else ():
+            if file.reason or file.oid is not None:
+                continue
+            if file.unchanged is not None and file.size <= self._max_file:
+                file.oid = file.unchanged
+                continue
+            assert folder is not None
+            self._blobs.settle(folder.path + file.name, file)
+            if file.reason == UNREADABLE and file.tracked:
+                entry = self._tracked.of(folder.path).entries[file.name]
+                folder.kept.append(Kept(file.name, entry.mode, entry.oid))
 
+    def data(self, path: bytes, file: File) -> bytes:
+        """The content of a file's blob, which is in no pack of ours. Raises _Lost."""
+        assert file.oid is not None
+        data = self._made.fresh.get(file.oid) if self._made is not None else None
+        if data is not None:
+            return data
+        if self._objects.contains(file.oid):
+            return self._objects.read(file.oid)[1]
+        again = File(file.name, file.signature, file.mode, file.tracked)
+        self._blobs.settle(path, again)
+        if again.oid != file.oid:
+            raise _Lost
+        return self._blobs.fresh.get(file.oid) or self._objects.read(file.oid)[1]
 
-def _settle(folder: Folder | None, tracked: TrackedFiles, blobs: Blobs) -> None:
-    """Finds the blob of each file in a folder; what cannot be read stays as git has it."""
-    for file in folder.files if folder is not None else ():
-        if file.reason or file.oid is not None:
-            continue
-        assert folder is not None
-        blobs.settle(folder.path + file.name, file)
-        if file.reason == UNREADABLE and file.tracked:
-            entry = tracked.of(folder.path).entries[file.name]
-            folder.kept.append(Kept(file.name, entry.mode, entry.oid))
+    def close(self) -> None:
+        if self._filters is not None:
+            self._filters.close()
 
+    @property
+    def _blobs(self) -> Blobs:
+        if self._made is None:
+            from gitexp.store.git.blobs import BlobRules, Blobs  # slow to import, see above
 
-def _data(path: bytes, file: File, objects: ObjectDatabase, blobs: Blobs) -> bytes:
-    """The content of a file's blob, which nobody may have kept."""
-    assert file.oid is not None
-    data = blobs.fresh.get(file.oid)
-    if data is not None:
-        return data
-    if objects.contains(file.oid):
-        return objects.read(file.oid)[1]
-    again = File(file.name, file.signature, file.mode, file.tracked)
-    blobs.settle(path, again)
-    if again.oid != file.oid:
-        raise _Lost
-    return blobs.fresh.get(file.oid) or objects.read(file.oid)[1]
+            rules = BlobRules(
+                root=self._settings.root, max_file=self._max_file, symlinks=self._settings.symlinks, lfs=self._lfs
+            )
+            self._filters = self._settings.filters(self._tracked.stored_content, self._tracked.content)
+            self._made = Blobs(rules, self._filters, self._content, self._head_tree.blob, self._objects.write)
+        return self._made
 
 
 class _Stored:
@@ -222,11 +233,8 @@ class _Stored:
 
     def __init__(self, objects: ObjectDatabase, object_dir: str, head: bytes | None) -> None:
         self._objects = objects
+        self._folder = f"{object_dir}/pack"
         self._head = head
-        try:
-            self._packs = sorted(name for name in os.listdir(f"{object_dir}/pack") if name.endswith(".keep"))
-        except OSError:
-            self._packs = []
 
     def holds(self, known: Any, tree: bytes | None) -> bool:
         """Whether it is so for `tree`, which `known` (from `after`) may be about."""
@@ -236,7 +244,7 @@ class _Stored:
         return (
             head == self._head
             and known_tree == tree
-            and set(packs) <= set(self._packs)
+            and set(packs) <= set(self._packs())
             and (tree == head or self._objects.keeps(tree))
         )
 
@@ -244,7 +252,13 @@ class _Stored:
         """What to remember: it will be so once `new_objects` are in one pack, which shows in `tree` being there."""
         if new_objects and self._objects.keeps(tree):
             return None
-        return (self._head, tree, self._packs)
+        return (self._head, tree, self._packs())
+
+    def _packs(self) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._folder) if name.endswith(".keep"))
+        except OSError:
+            return []
 
 
 def _tree_of(commit: str | None, facts: dict[str, Any], objects: ObjectDatabase) -> bytes | None:

@@ -211,17 +211,14 @@ def _encode(folder: Folder, looked_ns: int) -> _Row:
 
 def _decode(row: _Row) -> Folder:
     files, kept, folders, nested = marshal.loads(row.details)
-    folder = Folder(
-        row.path,
-        State(row.state),
-        signature=_unpack(row.signature),
-        listing=row.listing,
-        kept=[Kept(*entry) for entry in kept],
-        folders=folders,
-        nested=nested,
-        tracked=row.tracked,
-        tree=row.tree,
-    )
+    folder = Folder(row.path, State(row.state))
+    folder.signature = _unpack(row.signature)
+    folder.listing = row.listing
+    folder.kept = [Kept(*entry) for entry in kept]
+    folder.folders = folders
+    folder.nested = nested
+    folder.tracked = row.tracked
+    folder.tree = row.tree
     names = row.names.split(b"\0") if files else []
     for name, signature, (mode, oid, tracked, reason, pointer) in zip(
         names, _SIGNATURE.iter_unpack(row.signatures), files, strict=True

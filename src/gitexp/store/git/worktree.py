@@ -10,15 +10,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gitexp.store.git.ignore import IgnoreRules, PatternList
 from gitexp.store.git.index_file import INTENT_TO_ADD, SKIP_WORKTREE, ByFolder, IndexEntry
 from gitexp.store.git.nested import checked_out, git_dir_in
 from gitexp.store.git.objects import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK, MODE_SYMLINK
+
+if TYPE_CHECKING:
+    from gitexp.store.git.ignore import IgnoreRules, PatternList
 
 SECRET = "secret"
 TOO_LARGE = "too large in total"
@@ -39,8 +40,7 @@ NEVER: Signature = (0, 0, 0, 0)
 
 signature_of: Callable[[os.stat_result], Signature] = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
-_DOT_GIT = re.compile(rb"(?:\.git|git~1)[. ]*(?:[\\:].*)?\Z", re.IGNORECASE | re.DOTALL)
-_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_IGNORED_BY_HFS = "[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]"
 
 
 class File:
@@ -98,7 +98,6 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(slots=True)
 class Folder:
     """One folder of the work tree.
 
@@ -114,17 +113,22 @@ class Folder:
         tree: the id of its tree, None where it is empty or not known.
     """
 
-    path: bytes
-    state: State
-    signature: Signature = NEVER
-    listing: bytes | None = None
-    files: list[File] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
-    folders: list[bytes] = field(default_factory=list)
-    nested: dict[bytes, bytes | None] = field(default_factory=dict)
-    unreadable: bool = False
-    tracked: bytes = b""
-    tree: bytes | None = None
+    __slots__ = (
+        "files", "folders", "kept", "listing", "nested", "path", "signature", "state", "tracked", "tree", "unreadable",
+    )  # fmt: skip
+
+    def __init__(self, path: bytes, state: State) -> None:
+        self.path = path
+        self.state = state
+        self.signature = NEVER
+        self.listing: bytes | None = None
+        self.files: list[File] = []
+        self.kept: list[Kept] = []
+        self.folders: list[bytes] = []
+        self.nested: dict[bytes, bytes | None] = {}
+        self.unreadable = False
+        self.tracked = b""
+        self.tree: bytes | None = None
 
     def untracked_size(self) -> int:
         """Bytes of the untracked files that are captured, or would be if there were less."""
@@ -197,8 +201,7 @@ def _by_name(entries: Iterable[IndexEntry], start: int) -> dict[bytes, IndexEntr
     return names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRules:
+class ScanRules(NamedTuple):
     """What decides about files.
 
     Attributes:
@@ -431,11 +434,13 @@ class _Known:
 
 def is_refused(name: bytes) -> bool:
     """Whether git refuses the name in a tree: `.git` in a spelling that some file system takes for it."""
-    if _DOT_GIT.match(name):
+    lower = name.lower()
+    if not name.isascii() and re.sub(_IGNORED_BY_HFS, "", lower.decode("utf-8", "replace")) == ".git":
         return True
-    if name.isascii():
-        return False
-    return _IGNORED_BY_HFS.sub("", name.decode("utf-8", "replace")).lower() == ".git"
+    return (
+        lower.startswith((b".git", b"git~1"))
+        and re.match(rb"(?s)(?:\.git|git~1)[. ]*(?:[\\:].*)?\Z", lower) is not None
+    )
 
 
 def _keep(folder: Folder, name: bytes, entry: IndexEntry | None) -> None:
