@@ -575,6 +575,15 @@ def test_without_a_folder_the_index_lives_in_memory(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
+    """A repository that recorded nothing itself, a clone that fetched runs, keeps its index all the same."""
+    path = tmp_path / "gitexp" / "index.sqlite"
+    for _ in range(2):
+        source = Runs(make(1))
+        assert names(RunIndex(str(path), source).search(None)) == ["run-1"]
+    assert not source.loaded
+
+
 def test_a_locked_file_is_done_without(path: Path) -> None:
     """Another process that holds the file, and never lets go, costs time but no answer."""
     runs = Runs(make(1))
