@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from gitexp.store.git.ignore import PathPattern, read_rules
+from gitexp.store.git.paths import folders_down_to
 
 Value = bytes | bool | None
 """Set (True), unset (False), a text, or None where nothing is said."""
@@ -94,14 +95,20 @@ class Attributes:
         """The rules for files in a folder, the weakest first."""
         stack = self._folders.get(folder)
         if stack is None:
-            above = self._stack(folder[: folder.rfind(b"/", 0, -1) + 1]) if folder else self._outer
-            path = folder + FILE_NAME
-            text = read_rules(b"%s/%s" % (self._root, path), follow=False)
-            if text is None:
-                text = self._stored(path)
-            own = _parse(text or b"", base=folder, macros=not folder, fold=self._fold)
-            stack = self._folders[folder] = [*above, own] if own.patterns or own.macros else above
+            stack = self._outer
+            for path in folders_down_to(folder):
+                above, stack = stack, self._folders.get(path, [])
+                if path not in self._folders:
+                    own = _parse(self._text(path), base=path, macros=not path, fold=self._fold)
+                    stack = self._folders[path] = [*above, own] if own.patterns or own.macros else above
         return stack
+
+    def _text(self, folder: bytes) -> bytes:
+        path = folder + FILE_NAME
+        text = read_rules(b"%s/%s" % (self._root, path), follow=False)
+        if text is None:
+            text = self._stored(path)
+        return text or b""
 
 
 class _Macros:

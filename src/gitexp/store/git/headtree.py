@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitexp.store.git.database import MissingObject, ObjectDatabase
 from gitexp.store.git.objects import MODE_TREE, TREE, decode_tree
+from gitexp.store.git.paths import folders_down_to
 
 Entry = tuple[int, bytes]
 """Mode and id."""
@@ -35,8 +36,12 @@ class HeadTree:
         """What is in a folder, by name; empty where there is no such folder."""
         found = self._folders.get(path)
         if found is None:
-            found = self._folders[path] = self._read(self.tree(path))
-        return found
+            # From the top, as a path may have more parts than Python may nest calls.
+            for folder in folders_down_to(path):
+                found = self._folders.get(folder)
+                if found is None:
+                    found = self._folders[folder] = self._read(self.tree(folder))
+        return found or {}
 
     def _entry(self, path: bytes) -> Entry | None:
         cut = path.rfind(b"/") + 1

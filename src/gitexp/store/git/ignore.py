@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from gitexp.store.git.paths import folders_down_to
 from gitexp.store.git.wildmatch import GLOB_SPECIAL, compile_pattern
 
 _BOM = b"\xef\xbb\xbf"
@@ -131,9 +132,12 @@ class IgnoreRules:
     def _lists(self, folder: bytes) -> tuple[PatternList, ...]:
         lists = self._folders.get(folder)
         if lists is None:
-            above = self._lists(folder[: folder.rfind(b"/", 0, -1) + 1]) if folder else self._shared
-            own = PatternList(parse_patterns(self._text(folder), fold=self._sources.fold), folder)
-            lists = self._folders[folder] = (own, *above) if own.patterns else above
+            lists = self._shared
+            for path in folders_down_to(folder):
+                above, lists = lists, self._folders.get(path, ())
+                if path not in self._folders:
+                    own = PatternList(parse_patterns(self._text(path), fold=self._sources.fold), path)
+                    lists = self._folders[path] = (own, *above) if own.patterns else above
         return lists
 
     def _text(self, folder: bytes) -> bytes:

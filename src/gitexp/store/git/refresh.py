@@ -81,7 +81,7 @@ class Refresh(NamedTuple):
     Attributes:
         remembered: what an earlier snapshot found, empty if it is not to be believed.
         head: the id of HEAD's tree.
-        max_file: see SnapshotRules.
+        limits: `max_file` and `max_total` of the SnapshotRules.
         trusting: whether the `stat` in git's index is believed.
     """
 
@@ -90,13 +90,13 @@ class Refresh(NamedTuple):
     content: ContentStore
     remembered: TreeCache
     head: bytes | None
-    max_file: int
+    limits: tuple[int, int]
     trusting: bool
 
     def run(self) -> Refreshed:
         """Looks at what changed, or at everything where the rules did."""
         facts = self.remembered.facts
-        convert_key = repr((self.settings.convert_key, self.max_file))
+        convert_key = repr((self.settings.convert_key, self.limits))
         ids_stay = facts.get("convert_key") == convert_key and self.settings.still_drives(facts.get("drivers", {}))
         rules_stay = facts.get("ignore_key") == repr(self.settings.ignore_key)
         now = Refreshed(self.remembered)
@@ -189,7 +189,7 @@ class Refresh(NamedTuple):
 def limit_untracked(now: Refreshed, max_total: int) -> None:
     """Leaves out the largest untracked files where all of them together are more than `max_total` bytes."""
     cache = now.cache
-    if cache.untracked_size() <= max_total and not cache.facts.get("limited"):
+    if not now.changed or (cache.untracked_size() <= max_total and not cache.facts.get("limited")):
         return
     folders = [folder for path in cache if (folder := cache.folder(path)) is not None]
     files = [

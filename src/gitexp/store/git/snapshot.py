@@ -128,7 +128,7 @@ def _take(
         content=content,
         remembered=remembered,
         head=head_id,
-        max_file=rules.max_file,
+        limits=(rules.max_file, rules.max_total),
         trusting=trusting,
     ).run()
     with closing(_Contents(repository, rules, settings, tracked, objects, content, head_tree)) as contents:
@@ -170,7 +170,7 @@ class _Contents:
         content: ContentStore,
         head_tree: HeadTree,
     ) -> None:
-        self._lfs = f"{repository.common_dir}/lfs"
+        self._lfs = os.path.join(repository.common_dir, repository.config("lfs", "storage") or "lfs")
         self._max_file = rules.max_file
         self._settings = settings
         self._tracked = tracked

@@ -104,14 +104,15 @@ class TreeCache:
 
     def drop(self, path: bytes) -> None:
         """Forgets a folder and all below it."""
-        folder = self.folder(path)
-        if folder is None:
-            return
-        self._rows.pop(path, None)
-        self._decoded.pop(path, None)
-        self._changed.discard(path)
-        for name in folder.folders:
-            self.drop(path + name + b"/")
+        waiting = [path]
+        while waiting:
+            path = waiting.pop()
+            folder = self.folder(path)
+            if folder is not None:
+                waiting += [path + name + b"/" for name in folder.folders]
+            self._rows.pop(path, None)
+            self._decoded.pop(path, None)
+            self._changed.discard(path)
 
     def state(self, path: bytes) -> State | None:
         if path in self._decoded:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.headtree import HeadTree
 from gitexp.store.git.objects import BLOB, MODE_GITLINK, MODE_TREE, TREE, decode_tree, object_id
+from gitexp.store.git.paths import folder_of
 from gitexp.store.git.refresh import Refreshed
 from gitexp.store.git.tree_cache import TreeCache
 from gitexp.store.git.worktree import File, Folder
@@ -31,7 +32,7 @@ def make_trees(now: Refreshed) -> bytes:
         data = encode(cache, folder)
         tree = object_id(TREE, data) if data or not path else None
         if path and (path in now.changed or tree != folder.tree):
-            above = path[: path.rfind(b"/", 0, -1) + 1]
+            above = folder_of(path)
             heapq.heappush(waiting, (-above.count(b"/"), above))
         folder.tree = tree
         cache.put(folder)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from gitexp.store.git.index_file import INTENT_TO_ADD, SKIP_WORKTREE, ByFolder, IndexEntry
 from gitexp.store.git.nested import checked_out, git_dir_in
 from gitexp.store.git.objects import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK, MODE_SYMLINK
+from gitexp.store.git.paths import folder_of
 
 if TYPE_CHECKING:
     from gitexp.store.git.ignore import IgnoreRules, PatternList
@@ -167,7 +168,7 @@ class Tracked(NamedTuple):
             return NOTHING_TRACKED
         entries, folders = marshal.loads(encoded)
         made = [IndexEntry(path, mode, oid, flags, b"") for path, mode, oid, flags in entries]
-        start = made[0].path.rfind(b"/", 0, -1) + 1 if made else 0
+        start = len(folder_of(made[0].path)) if made else 0
         return cls(_by_name(made, start), frozenset(folders))
 
 
@@ -179,7 +180,7 @@ def tracked_folders(index: ByFolder) -> dict[bytes, Tracked]:
     children: dict[bytes, set[bytes]] = {}
     for path in index:
         while path:
-            above = path[: path.rfind(b"/", 0, -1) + 1]
+            above = folder_of(path)
             names = children.setdefault(above, set())
             name = path[len(above) : -1]
             if name in names:
@@ -310,10 +311,10 @@ class Scanner:
                     entries = list(listed)
                 folder.listing = b"\0".join([entry.name for entry in entries])
                 return iter(entries)
-        except PermissionError:
-            folder.unreadable = True
-            folder.signature = NEVER
         except (FileNotFoundError, NotADirectoryError):
+            folder.signature = NEVER
+        except OSError:
+            folder.unreadable = True
             folder.signature = NEVER
         return self._look_up(folder, tracked)
 
@@ -323,7 +324,7 @@ class Scanner:
                 yield _Named(name, os.lstat(self._full(folder.path + name)))
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except PermissionError:
+            except OSError:
                 if name in tracked.entries:
                     _keep(folder, name, tracked.entries[name])
 
@@ -356,10 +357,10 @@ class Scanner:
             return
         try:
             status = found.stat(follow_symlinks=False)
-        except PermissionError:
-            _keep(folder, name, entry)
+        except (FileNotFoundError, NotADirectoryError):  # it went a moment ago
             return
-        except OSError:  # it went a moment ago
+        except OSError:
+            _keep(folder, name, entry)
             return
         kind = stat.S_IFMT(status.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFLNK):
