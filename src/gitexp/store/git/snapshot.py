@@ -23,7 +23,7 @@ from gitexp.store.content import ContentStore
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.headtree import HeadTree
 from gitexp.store.git.objects import decode_commit
-from gitexp.store.git.refresh import Refresh, limit_untracked, mark
+from gitexp.store.git.refresh import Refresh, Refreshed, limit_untracked, mark
 from gitexp.store.git.repository import GitRepository, Head
 from gitexp.store.git.settings import Settings
 from gitexp.store.git.tracked import TrackedFiles
@@ -88,7 +88,8 @@ def take(
         raise NotARepository("A bare repository has no files to capture.", hint="Type: git worktree add <folder>")
     for trusting in (True, True, False):
         try:
-            return _take(repository, objects, content, rules or SnapshotRules(), trusting=trusting)
+            with closing(_Taking(repository, objects, content, rules or SnapshotRules(), trusting=trusting)) as taking:
+                return taking.take()
         except _Lost:
             continue
     raise CorruptData("The files change faster than they can be captured.", hint="Type: git status")
@@ -98,94 +99,80 @@ class _Lost(Exception):
     """The content of a blob is nowhere: what is remembered of its file is not true any more."""
 
 
-def _take(
-    repository: GitRepository,
-    objects: ObjectDatabase,
-    content: ContentStore,
-    rules: SnapshotRules,
-    *,
-    trusting: bool,
-) -> Snapshot:
-    """One attempt; `trusting` what is known of the work tree from earlier. Raises _Lost."""
-    looked_ns = time.time_ns()
-    settings = Settings(repository, rules.secrets)
-    cache_file = f"{repository.gitexp_dir}/trees/{_worktree_name(repository)}"
-    place = [settings.root, repository.index_file, repository.object_dir]
-    remembered = TreeCache.load(cache_file) if trusting else TreeCache()
-    if remembered.facts.get("place") != place:
-        remembered = TreeCache()
-    facts = dict(remembered.facts)
-    head = repository.head()
-    head_id = _tree_of(head.commit, facts, objects)
-    head_tree = HeadTree(objects, head_id)
-    tracked = TrackedFiles(repository.index_file, settings.root, objects, remembered, facts.get("index"))
-    stored = _Stored(objects, repository.object_dir, head_id)
-    was_stored = stored.holds(facts.get("stored"), remembered.tree(b""))
+class _Taking:
+    """One attempt to take a snapshot.
 
-    now = Refresh(
-        settings=settings,
-        tracked=tracked,
-        content=content,
-        remembered=remembered,
-        head=head_id,
-        limits=(rules.max_file, rules.max_total),
-        trusting=trusting,
-    ).run()
-    with closing(_Contents(repository, rules, settings, tracked, objects, content, head_tree)) as contents:
-        limit_untracked(now, rules.max_total)
-        for path in now.changed:
-            contents.settle(now.cache.folder(path))
-        tree = make_trees(now)
-        new_objects = NewObjects(now, objects, head_tree, contents.data).find(before_is_stored=was_stored)
-    mark(now, rules.max_file)
-    now.cache.facts.update(
-        place=place,
-        index=tracked.signature,
-        head=(head.commit, head_id),
-        drivers={**facts.get("drivers", {}), **settings.drivers},
-        stored=stored.after(tree, new_objects),
-    )
-    if now.changed or now.cache.facts != facts:
-        now.cache.save(cache_file, looked_ns)
-    return Snapshot(
-        tree=tree.hex(),
-        head=head,
-        dirty=tree != (head_id or EMPTY_TREE),
-        new_objects=new_objects,
-        pointers=now.pointers(),
-        skipped=now.skipped(),
-    )
-
-
-class _Contents:
-    """Finds the blobs of files. What that takes is imported where a file has to be read, mostly few or none."""
+    Args:
+        trusting: whether what is known of the work tree from earlier is believed.
+    """
 
     def __init__(
         self,
         repository: GitRepository,
-        rules: SnapshotRules,
-        settings: Settings,
-        tracked: TrackedFiles,
         objects: ObjectDatabase,
         content: ContentStore,
-        head_tree: HeadTree,
+        rules: SnapshotRules,
+        *,
+        trusting: bool,
     ) -> None:
-        self._lfs = os.path.join(repository.common_dir, repository.config("lfs", "storage") or "lfs")
-        self._max_file = rules.max_file
-        self._settings = settings
-        self._tracked = tracked
+        self._looked_ns = time.time_ns()
+        self._repository = repository
         self._objects = objects
         self._content = content
-        self._head_tree = head_tree
+        self._rules = rules
+        self._trusting = trusting
+        self._settings = Settings(repository, rules.secrets)
+        self._remembered = self._load()
+        self._facts = dict(self._remembered.facts)
+        self._head = repository.head()
+        self._head_tree = HeadTree(objects, self._tree_of(self._head.commit))
+        self._tracked = TrackedFiles(
+            repository.index_file, self._settings.root, objects, self._remembered, self._facts.get("index")
+        )
         self._filters: Filters | None = None
         self._made: Blobs | None = None
 
-    def settle(self, folder: Folder | None) -> None:
+    def take(self) -> Snapshot:
+        """Raises _Lost."""
+        head = self._head_tree.tree(b"")
+        stored = _Stored(self._objects, self._repository.object_dir, head)
+        was_stored = stored.holds(self._facts.get("stored"), self._remembered.tree(b""))
+        now = Refresh(
+            settings=self._settings,
+            tracked=self._tracked,
+            content=self._content,
+            remembered=self._remembered,
+            head=head,
+            limits=(self._rules.max_file, self._rules.max_total),
+            trusting=self._trusting,
+        ).run()
+        limit_untracked(now, self._rules.max_total)
+        for path in now.changed:
+            self._settle(now.cache.folder(path))
+        tree = make_trees(now)
+        new_objects = NewObjects(now, self._objects, self._head_tree, self._data).find(before_is_stored=was_stored)
+        mark(now, self._rules.max_file)
+        self._save(now, head, stored.after(tree, new_objects))
+        return Snapshot(
+            tree=tree.hex(),
+            head=self._head,
+            dirty=tree != (head or EMPTY_TREE),
+            new_objects=new_objects,
+            pointers=now.pointers(),
+            skipped=now.skipped(),
+        )
+
+    def close(self) -> None:
+        """Ends filter processes."""
+        if self._filters is not None:
+            self._filters.close()
+
+    def _settle(self, folder: Folder | None) -> None:
         """Finds the blob of each file in a folder; what cannot be read stays as git has it."""
         for file in folder.files if folder is not None else ():
             if file.reason or file.oid is not None:
                 continue
-            if file.unchanged is not None and file.size <= self._max_file:
+            if file.unchanged is not None and file.size <= self._rules.max_file:
                 file.oid = file.unchanged
                 continue
             assert folder is not None
@@ -194,7 +181,7 @@ class _Contents:
                 entry = self._tracked.of(folder.path).entries[file.name]
                 folder.kept.append(Kept(file.name, entry.mode, entry.oid))
 
-    def data(self, path: bytes, file: File) -> bytes:
+    def _data(self, path: bytes, file: File) -> bytes:
         """The content of a file's blob, which is in no pack of ours. Raises _Lost."""
         assert file.oid is not None
         data = self._made.fresh.get(file.oid) if self._made is not None else None
@@ -208,21 +195,57 @@ class _Contents:
             raise _Lost
         return self._blobs.fresh.get(file.oid) or self._objects.read(file.oid)[1]
 
-    def close(self) -> None:
-        if self._filters is not None:
-            self._filters.close()
-
     @property
     def _blobs(self) -> Blobs:
         if self._made is None:
-            from gitexp.store.git.blobs import BlobRules, Blobs  # slow to import, see above
+            from gitexp.store.git.blobs import BlobRules, Blobs  # slow to import, and often no file has to be read
 
+            storage = self._repository.config("lfs", "storage") or "lfs"
             rules = BlobRules(
-                root=self._settings.root, max_file=self._max_file, symlinks=self._settings.symlinks, lfs=self._lfs
+                root=self._settings.root,
+                max_file=self._rules.max_file,
+                symlinks=self._settings.symlinks,
+                lfs=os.path.join(self._repository.common_dir, storage),
             )
             self._filters = self._settings.filters(self._tracked.stored_content, self._tracked.content)
             self._made = Blobs(rules, self._filters, self._content, self._head_tree.blob, self._objects.write)
         return self._made
+
+    def _tree_of(self, commit: str | None) -> bytes | None:
+        """The id of a commit's tree."""
+        if commit is None:
+            return None
+        known_commit, known_tree = self._facts.get("head", (None, None))
+        if known_commit == commit:
+            return known_tree  # type: ignore[no-any-return]
+        return bytes.fromhex(decode_commit(self._objects.read(bytes.fromhex(commit))[1]).tree)
+
+    @property
+    def _cache_file(self) -> str:
+        """Linked work trees have one each."""
+        git_dir = self._repository.git_dir
+        name = "main" if git_dir == self._repository.common_dir else f"linked-{os.path.basename(git_dir)}"
+        return f"{self._repository.gitexp_dir}/trees/{name}"
+
+    @property
+    def _place(self) -> list[Any]:
+        """What the remembered belongs to."""
+        return [self._settings.root, self._repository.index_file, self._repository.object_dir]
+
+    def _load(self) -> TreeCache:
+        remembered = TreeCache.load(self._cache_file) if self._trusting else TreeCache()
+        return remembered if remembered.facts.get("place") == self._place else TreeCache()
+
+    def _save(self, now: Refreshed, head: bytes | None, stored: Any) -> None:
+        now.cache.facts.update(
+            place=self._place,
+            index=self._tracked.signature,
+            head=(self._head.commit, head),
+            drivers={**self._facts.get("drivers", {}), **self._settings.drivers},
+            stored=stored,
+        )
+        if now.changed or now.cache.facts != self._facts:
+            now.cache.save(self._cache_file, self._looked_ns)
 
 
 class _Stored:
@@ -259,19 +282,3 @@ class _Stored:
             return sorted(name for name in os.listdir(self._folder) if name.endswith(".keep"))
         except OSError:
             return []
-
-
-def _tree_of(commit: str | None, facts: dict[str, Any], objects: ObjectDatabase) -> bytes | None:
-    """The id of a commit's tree."""
-    if commit is None:
-        return None
-    known_commit, known_tree = facts.get("head", (None, None))
-    if known_commit == commit:
-        return known_tree  # type: ignore[no-any-return]
-    return bytes.fromhex(decode_commit(objects.read(bytes.fromhex(commit))[1]).tree)
-
-
-def _worktree_name(repository: GitRepository) -> str:
-    """The name of the cache's file: linked work trees have one each."""
-    linked = repository.git_dir != repository.common_dir
-    return f"linked-{os.path.basename(repository.git_dir)}" if linked else "main"
