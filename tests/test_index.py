@@ -569,19 +569,10 @@ def test_a_spoilt_file_is_replaced_without_a_word(path: Path, spoil: Any, is_ope
 
 
 def test_without_a_folder_the_index_lives_in_memory(tmp_path: Path) -> None:
-    """Listing creates no folder in a repository that has no runs yet."""
-    index = RunIndex(tmp_path / "missing" / "index.sqlite", Runs(make(1)))
+    """Where there is no repository to hold the folder, nothing is made."""
+    index = RunIndex(tmp_path / "missing" / "gitexp" / "index.sqlite", Runs(make(1)))
     assert index.count() == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
-    """A repository that recorded nothing itself, a clone that fetched runs, keeps its index all the same."""
-    path = tmp_path / "gitexp" / "index.sqlite"
-    for _ in range(2):
-        source = Runs(make(1))
-        assert names(RunIndex(str(path), source).search(None)) == ["run-1"]
-    assert not source.loaded
 
 
 def test_a_locked_file_is_done_without(path: Path) -> None:

@@ -69,8 +69,6 @@ def open_file(path: str, wait_s: float) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: the file cannot be used; `is_damage` tells whether a new one can.
     """
-    with suppress(OSError):
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # a repository that only received runs has no folder yet
     db = _connect(path, wait_s)
     try:
         if not _has_tables(db):
