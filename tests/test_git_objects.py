@@ -109,7 +109,7 @@ def test_a_tree_that_is_cut_short_is_refused(entries: list[TreeEntry], cut: int)
         ("<>", "<>"),
         (" . ", "\t"),
         ("a\x00b", "c\x00d"),
-        ("J. R. \"Bob\" O'Neil", "o'neil@example.org"),
+        ('J. R. "Bob" O\'Neil', "o'neil@example.org"),
     ],
 )
 def test_any_author_makes_a_commit_that_git_takes(repo_dir: Path, name: str, email: str) -> None:
