@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,11 @@ class Repository:
     def index(self) -> RunIndex:
         from gitexp.store.index import RunIndex  # recording does without SQLite
 
-        return RunIndex(os.path.join(self.git.gitexp_dir, "index.sqlite"), self)
+        folder = self.git.gitexp_dir
+        if not os.path.isdir(folder) and self.tips():  # a clone that only fetched runs
+            with suppress(OSError):
+                os.mkdir(folder)
+        return RunIndex(os.path.join(folder, "index.sqlite"), self)
 
     @cached_property
     def config(self) -> Config:
