@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from conftest import Git
-
 from gitexp import Repository
 
 RUNS = "refs/gitexp/runs/*:refs/gitexp/runs/*"
