@@ -14,6 +14,7 @@ from gitexp.errors import StorageFailed
 # Not `tmp_`: `git gc --prune=now` removes such files of any age, also the one a writer is about to rename.
 TEMPORARY = "gitexp_tmp_"
 
+_ATTEMPTS = 20
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 _HINTS = {
     errno.ENOSPC: "Free some space on that disk and try again.",
@@ -123,13 +124,20 @@ def make_folder(path: str) -> None:
     if os.path.isdir(path):
         return
     above = os.path.dirname(path)
-    make_folder(above)
     with storing(path):
-        with suppress(FileExistsError):
-            os.mkdir(path)
-            shared = os.stat(above).st_mode
-            if shared & stat.S_IWGRP:
-                os.chmod(path, shared & 0o7777)
+        for attempt in range(_ATTEMPTS):
+            make_folder(above)
+            try:
+                os.mkdir(path)
+                shared = os.stat(above).st_mode
+                if shared & stat.S_IWGRP:
+                    os.chmod(path, shared & 0o7777)
+                break
+            except FileExistsError:
+                break
+            except FileNotFoundError:  # git removes folders of refs whenever they are empty
+                if attempt == _ATTEMPTS - 1:
+                    raise
         sync_folder(above)
 
 

@@ -397,7 +397,9 @@ class RefStore:
     def _prune_loose(self, packed: Mapping[str, str]) -> None:
         """Removes loose refs that packed-refs holds now, each under its own lock and only if it still says the same."""
         temporary = durable.write_temporary(self._temporary, b"", durable=False)
+        alive = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            fcntl.flock(alive, fcntl.LOCK_EX)  # as in `_lock`: without it others would break our locks as a dead one's
             for name, value in packed.items():
                 path = self._path(name)
                 with suppress(OSError, StorageFailed):
@@ -409,6 +411,7 @@ class RefStore:
                     finally:
                         os.unlink(f"{path}.lock")
         finally:
+            os.close(alive)
             durable.remove(temporary)
 
 
