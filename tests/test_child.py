@@ -293,7 +293,7 @@ def test_a_resized_terminal_reaches_the_child(project: Path, watcher: Watcher) -
 COUNTING = """
     import os, signal, sys, time
     counts = {}
-    def count(number, _): counts[number] = counts.get(number, 0) + 1; print("got", number, flush=True)
+    def count(number, _): counts[number] = counts.get(number, 0) + 1; os.write(1, b"got %d\\n" % number)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
         signal.signal(getattr(signal, name), count)
     print("ready", flush=True)

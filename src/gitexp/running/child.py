@@ -60,6 +60,7 @@ def run_child(
     """
     channels = open_channels()
     try:
+        relay.expect_child()
         started = time.monotonic()
         pid = _spawn(program, arguments, environ, channels, pass_fds)
     except BaseException:

@@ -46,6 +46,7 @@ class SignalRelay:
         self._stopped_at = 0.0
         self._arrived: set[int] = set()
         self._witness: _Witness | None = None
+        self._early: set[int] = set()
         self._previous: dict[int, object] = {}
         self._previous_wakeup = -1
         self._arrivals = -1
@@ -88,13 +89,17 @@ class SignalRelay:
         self._collect()
         return self._stopped_at > moment
 
+    def expect_child(self) -> None:
+        """Just before the child is started: what came until now is for it, what comes now it may get too."""
+        if self._arrivals >= 0:
+            self._collect()
+            self._early = self._take_arrived()
+            self._witness = _Witness()
+
     def attach(self, child: int) -> None:
         """Send signals to `child` from now on, first those that came before it was there."""
         self._child = child
-        if self._arrivals >= 0:
-            self._witness = _Witness()
-            self._collect()
-            self._send(self._take_arrived())
+        self._send(self._early)
 
     def detach(self) -> None:
         """Stop sending: the child has ended. Signals that come later are only noted."""
