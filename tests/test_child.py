@@ -275,7 +275,7 @@ def test_a_resized_terminal_reaches_the_child(project: Path, watcher: Watcher) -
             project,
             """
             import os, signal, time
-            def show(*_): print("size", os.get_terminal_size(1).columns, flush=True)
+            def show(*_): os.write(1, b"size %d\\n" % os.get_terminal_size(1).columns)
             signal.signal(signal.SIGWINCH, show)
             print("ready", flush=True)
             while True: time.sleep(0.01)
