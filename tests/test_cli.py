@@ -88,6 +88,11 @@ def test_every_command_says_what_it_does(cli: Cli) -> None:
         assert cli(name, "--help").out.startswith(f"Usage: gitexp {name} ")
 
 
+def test_without_a_command_the_help_is_printed(cli: Cli) -> None:
+    """`gitexp` alone is a question, not a mistake."""
+    assert cli() == cli("--help")
+
+
 def test_the_version_is_printed(cli: Cli) -> None:
     """`--version` prints the package's version."""
     assert cli("--version") == Done(0, f"gitexp {gitexp.__version__}\n", "")

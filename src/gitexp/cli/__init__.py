@@ -56,13 +56,17 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="'gitexp COMMAND --help' says more of each. Runs are named by their name, id or its beginning, commit, "
     "'@' for the newest, '@~1' for the one before, 'best:metrics.rmse' for the one with the lowest rmse.",
 )
 @click.version_option(__version__, "-V", "--version", message="gitexp %(version)s")
-def command_line() -> None:
+@click.pass_context
+def command_line(ctx: click.Context) -> None:
     """Track machine-learning experiments in git itself."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:
