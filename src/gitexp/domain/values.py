@@ -36,18 +36,16 @@ def plain_number(value: object, *, key: str) -> Number:
     if isinstance(value, float):
         return float(value)
     item = getattr(value, "item", None)
-    if callable(item):
-        try:
-            plain = item()
-        except Exception as error:
-            raise UsageError(f"The metric {key!r} is not one number but {_describe(value)}.") from error
+    try:
+        plain = item() if callable(item) else value
         if isinstance(plain, (int, float)):
             return plain_number(plain, key=key)
-    elif not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
-        try:
-            return float(value)
-        except Exception as error:
-            raise UsageError(f"The metric {key!r} is not a number but {_describe(value)}.") from error
+        if hasattr(plain, "__float__") and not isinstance(plain, (str, bytes, complex)):
+            return float(plain)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"The metric {key!r} is not one number but {_describe(value)}.") from error
     raise UsageError(f"The metric {key!r} is not a number but {_describe(value)}.")
 
 
