@@ -97,7 +97,7 @@ class Blobs:
         committed = self._in_head(path) if file.tracked else None
         if file.unchanged is not None and (driver is not None or file.unchanged == committed):
             file.oid = file.unchanged
-        elif committed is not None and conversion == Conversion() and self._blob_id(path, file) == committed:
+        elif committed is not None and driver is None and self._blob_id(path, file, conversion) == committed:
             file.oid = committed
         elif driver is None or driver.is_lfs:
             self._add_content(path, file, in_lfs=driver is not None)
@@ -109,7 +109,9 @@ class Blobs:
             else:
                 self._store(path, file, data)
 
-    def _blob_id(self, path: bytes, file: File) -> bytes | None:
+    def _blob_id(self, path: bytes, file: File, conversion: Conversion) -> bytes | None:
+        if conversion != Conversion():
+            return object_id(BLOB, self._filters.clean(path, self._read(path, file), conversion))
         digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
         with open(self._open(path), "rb", buffering=0) as opened:
             left = file.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from gitexp.errors import CorruptData
 from gitexp.store.git.refs import RefStore
@@ -12,10 +13,13 @@ def git_dir_in(folder: bytes) -> bytes | None:
     """The git directory of the repository whose work tree is `folder`, None where it is no such thing."""
     path = folder + b"/.git"
     try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind == stat.S_IFDIR:
+            return path if _is_git_dir(path) else None
+        if kind != stat.S_IFREG:
+            return None
         with open(path, "rb") as file:
             text = file.read(65536)
-    except IsADirectoryError:
-        return path if _is_git_dir(path) else None
     except OSError:
         return None
     if not text.startswith(b"gitdir: "):

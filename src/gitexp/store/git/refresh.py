@@ -100,9 +100,10 @@ class Refresh(NamedTuple):
         ids_stay = facts.get("convert_key") == convert_key and self.settings.still_drives(facts.get("drivers", {}))
         rules_stay = facts.get("ignore_key") == repr(self.settings.ignore_key)
         now = Refreshed(self.remembered)
+        doubtful = self._doubtful()
         if ids_stay and rules_stay:
             try:
-                self._look_at(now, self._stale(), ids_stay=True, everything=False)
+                self._look_at(now, self._stale() | doubtful, ids_stay=True, everything=False)
                 return now
             except _RulesChanged as rules:
                 ids_stay = rules.only_ignores
@@ -119,11 +120,14 @@ class Refresh(NamedTuple):
         return anew
 
     def _stale(self) -> dict[bytes, State]:
-        stale = self.remembered.stale(self.settings.root) | self.tracked.changed_folders() | self._stale_by_marks()
-        states = ((path, self.remembered.state(path)) for path in stale)
+        return self._with_states(self.remembered.stale(self.settings.root) | self.tracked.changed_folders())
+
+    def _with_states(self, paths: set[bytes]) -> dict[bytes, State]:
+        states = ((path, self.remembered.state(path)) for path in paths)
         return {path: state for path, state in states if state is not None}
 
-    def _stale_by_marks(self) -> set[bytes]:
+    def _doubtful(self) -> dict[bytes, State]:
+        """The folders of which something changed elsewhere; makes what is known of the files in question doubtful."""
         facts = self.remembered.facts
         head_moved = facts.get("head", (None, None))[1] != self.head
         stale = set()
@@ -136,10 +140,9 @@ class Refresh(NamedTuple):
             self._forget(path, lost)
             if lost or any(checked_out(root + name) != commit for name, commit in marks.nested.items()):
                 stale.add(path)
-        return stale
+        return self._with_states(stale)
 
     def _forget(self, path: bytes, names: Iterable[bytes]) -> None:
-        """Makes what is known about the content of files doubtful."""
         folder = self.remembered.folder(path) if names else None
         for file in folder.files if folder is not None else ():
             if file.name in names:
