@@ -7,13 +7,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.domain.pointer import Pointer
-from gitexp.store.content import ContentStore
 from gitexp.store.git.filters import Conversion, FilterFailed, Filters, is_lfs_pointer
 from gitexp.store.git.objects import BLOB, MODE_SYMLINK, object_id
 from gitexp.store.git.worktree import GONE, NEVER, UNREADABLE, File, Signature, signature_of
+
+if TYPE_CHECKING:
+    from gitexp.store.content import ContentStore
 
 _CHUNK = 1 << 20
 _MOST_IN_MEMORY = 64 << 20

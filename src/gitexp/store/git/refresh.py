@@ -5,15 +5,17 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.domain.run import SkippedFile
-from gitexp.store.content import ContentStore
 from gitexp.store.git.nested import checked_out
 from gitexp.store.git.settings import Settings
 from gitexp.store.git.tracked import TrackedFiles
 from gitexp.store.git.tree_cache import TreeCache
 from gitexp.store.git.worktree import TOO_LARGE, Folder, Scanner, State
+
+if TYPE_CHECKING:
+    from gitexp.store.content import ContentStore
 
 
 class _RulesChanged(Exception):

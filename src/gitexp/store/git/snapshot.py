@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from gitexp.domain.config import GIB, MIB, SECRET_FILES
 from gitexp.domain.run import SkippedFile
 from gitexp.errors import CorruptData, NotARepository
-from gitexp.store.content import ContentStore
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.headtree import HeadTree
 from gitexp.store.git.objects import decode_commit
@@ -32,6 +31,7 @@ from gitexp.store.git.trees import EMPTY_TREE, NewObjects, make_trees
 from gitexp.store.git.worktree import UNREADABLE, File, Folder, Kept
 
 if TYPE_CHECKING:
+    from gitexp.store.content import ContentStore
     from gitexp.store.git.blobs import Blobs
     from gitexp.store.git.filters import Filters
 
