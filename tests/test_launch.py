@@ -346,3 +346,63 @@ def test_a_store_that_cannot_be_made_does_not_stop_the_command(repo_dir: Path) -
     done = gitexp(repo_dir, "run", "--", "sh", "-c", "echo hi; exit 3")
     assert (done.returncode, done.stdout) == (3, "hi\n")
     assert "without being recorded" in done.stderr
+
+
+def test_what_is_not_utf8_is_recorded_escaped(repo_dir: Path) -> None:
+    """Bytes that are not UTF-8, in the command or the folder's name, hold up neither the run nor those after it."""
+    write(repo_dir, "print(1)")
+    folder = os.fsencode(repo_dir) + b"/sub\xff"
+    os.mkdir(folder)
+    for cwd, script in ((os.fsencode(repo_dir), "train.py"), (folder, "../train.py")):
+        words = [sys.executable, "-m", "gitexp", "run", script, b"\xff"]
+        done = subprocess.run(words, check=False, cwd=cwd, env=environ(), capture_output=True, timeout=PATIENCE_S)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"1\n", b"")
+    assert newest(repo_dir).record.directory == "sub\\udcff"
+    assert newest(repo_dir).record.command[-1] == "\\udcff"
+
+
+def test_a_metrics_file_that_is_no_file_is_left_alone(repo_dir: Path) -> None:
+    """A fifo in its place does not hang the end of the run."""
+    write(repo_dir, "import os; os.mkfifo('metrics.json')")
+    assert gitexp(repo_dir, "run", "train.py").returncode == 0
+    assert newest(repo_dir).status == Status.FINISHED
+
+
+def test_secrets_in_lists_are_masked(repo_dir: Path) -> None:
+    """What is secret is masked inside a param's list or mapping too."""
+    write(repo_dir, "import argparse; p = argparse.ArgumentParser(); p.add_argument('urls', nargs='*'); p.parse_args()")
+    (repo_dir / "params.yaml").write_text("hosts: [{url: 'https://u:pw@h', password: pw}]\n")
+    gitexp(repo_dir, "run", "train.py", "https://u:pw@h/p")
+    assert newest(repo_dir).params == {
+        "urls": ["https://u:***@h/p"],
+        "hosts": [{"url": "https://u:***@h", "password": "***"}],
+    }
+
+
+def test_runs_started_inside_belong_to_the_launched_one(repo_dir: Path) -> None:
+    """The first joins it, the others are its children, and what is logged between them goes to it."""
+    write(
+        repo_dir,
+        """
+        import gitexp
+        for number in range(2):
+            with gitexp.start_run(name=f"fold-{number}"):
+                gitexp.log_metric("acc", number)
+        gitexp.log_param("after", 1)
+        """,
+    )
+    gitexp(repo_dir, "run", "-n", "sweep", "train.py")
+    repository = Repository.open(repo_dir)
+    sweep, fold = repository.get_run("sweep"), repository.get_run("fold-1")
+    assert (sweep.metrics, sweep.params) == ({"acc": 0}, {"after": 1, "lr": 0.1})
+    assert (fold.metrics, fold.record.parent) == ({"acc": 1}, sweep.id)
+
+
+def test_output_that_cannot_be_written_is_told(repo_dir: Path) -> None:
+    """On a full disk the user is warned, and the record says it."""
+    write(repo_dir, "print('x' * 100_000)")
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "gitexp", "run", "train.py"]
+        done = subprocess.run(words, check=False, cwd=repo_dir, env=environ(), stdout=full, stderr=subprocess.PIPE)
+    assert b"No space left on device" in done.stderr
+    assert any("No space left" in warning for warning in newest(repo_dir).record.warnings)

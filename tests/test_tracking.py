@@ -513,3 +513,24 @@ def test_importing_is_lazy() -> None:
     program = "import sys; before = set(sys.modules); import gitexp; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['__future__', 'gitexp']"
+
+
+def test_a_run_that_logging_began_is_taken_over() -> None:
+    """Logging before `start_run` begins a run, and `start_run` gives that run its name and params."""
+    gitexp.log_metric("early", 1)
+    with gitexp.start_run(name="late", params={"lr": 0.1}):
+        gitexp.log_metric("loss", 2)
+    run = only_run()
+    assert (run.name, run.params, run.metrics) == ("late", {"lr": 0.1}, {"early": 1, "loss": 2})
+
+
+def test_one_run_that_cannot_be_sealed_holds_up_no_other(repo_dir: Path) -> None:
+    """A live run whose journal makes no sense is told of, and everything else goes on."""
+    with gitexp.start_run(name="good"):
+        pass
+    folder = repo_dir / ".git" / "gitexp" / "live" / "zzzzzzzzzzzz"
+    folder.mkdir(parents=True)
+    (folder / "1-0.events").write_bytes(b"gitexpevents\0\0" + (99).to_bytes(2, "little"))
+    tracking._repositories.clear()
+    with pytest.warns(gitexp.GitexpWarning):
+        assert gitexp.get_run("good").name == "good"

@@ -17,7 +17,7 @@ from gitexp.domain.keys import parse_key
 from gitexp.domain.run import Run, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.domain.values import parse_tag_value
-from gitexp.errors import Ambiguous, GitexpError, NotFound, UsageError
+from gitexp.errors import Ambiguous, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.reading import LiveSource, RunSource, RunView, SealedSource
 from gitexp.store.content import ContentStore
 from gitexp.store.experiments import ExperimentStore
@@ -326,7 +326,10 @@ class Repository:
         for entry in self.live.list():
             if entry.held:
                 continue
-            lock = self.live.adopt(entry.run_id)
+            try:
+                lock = self.live.adopt(entry.run_id)
+            except StorageFailed:  # read-only, or another user's: it waits for whoever can
+                continue
             if lock is None:
                 continue
             with lock:
@@ -344,8 +347,9 @@ class Repository:
         except NotFound:
             forget(run_id, live=self.live, refs=self.refs)
             return None
-        except (GitexpError, OSError) as error:
-            return RecoveredRun(run_id=run_id, name=name, status=status, commit=None, problem=str(error))
+        except Exception as error:  # whatever is wrong with one run, the others and their repository must go on
+            problem = str(error) if isinstance(error, (GitexpError, OSError)) else f"{type(error).__name__}: {error}"
+            return RecoveredRun(run_id=run_id, name=name, status=status, commit=None, problem=problem)
 
     def _change(self, run: RunSummary, event: str, edit: Callable[[RunSummary], RunSummary]) -> str:
         if run.commit is None:

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from gitexp import media
-from gitexp.domain.identity import RunId, parse_name
+from gitexp.domain.identity import RunId, is_run_id, parse_name, parse_run_id
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.run import Status
 from gitexp.domain.values import Number, plain_number
@@ -47,6 +47,7 @@ class ActiveRun:
         self._steps: dict[str, int] = {}
         self._point = recorder.point
         self._token: contextvars.Token[tuple[ActiveRun, ...]] | None = None
+        self._is_implicit = False
         self.commit: str | None = None
 
     def __repr__(self) -> str:
@@ -150,6 +151,26 @@ class ActiveRun:
     ) -> None:
         self.end(_status_of(error).value)
 
+    def _take_over(
+        self,
+        name: str | None,
+        experiment: str | None,
+        params: Mapping[str, Any],
+        tags: Mapping[str, object],
+        note: str | None,
+    ) -> None:
+        """What `start_run` says of a run that is being recorded already; the command line's word counts more."""
+        self._is_implicit = False
+        recorder = self._recorder
+        if name and not (self._launched and os.environ.get(f"{JOIN}_NAMED") == "1"):
+            recorder.rename(name)
+        if experiment and not (self._launched and os.environ.get(f"{JOIN}_PLACED") == "1"):
+            recorder.move(experiment)
+        recorder.log_params(params)
+        recorder.set_tags(tags)
+        if note:
+            recorder.set_note(note)
+
     def _log_checked(self, key: str, value: Any, step: Any, time: float | None) -> None:
         try:
             parsed = parse_key(key, what="metric")
@@ -234,6 +255,9 @@ def start_run(
         NotARepository: the working directory lies in no git repository.
     """
     active = _stack.get()
+    if active and not nested and active[-1]._is_implicit:
+        active[-1]._take_over(name, experiment or _experiment, params or {}, tags or {}, note)
+        return active[-1]
     if active and not nested:
         raise UsageError(
             f"The run '{active[-1].name}' is still active here.",
@@ -249,15 +273,13 @@ def start_run(
         tags=tags or {},
         note=note,
         strict=strict,
-        parent=active[-1].id if active else None,
+        parent=active[-1].id if active else _launched_run(),
     )
-    run = None if active else _join(request)
+    run = None if active or _joined else _join(request)
     if run is None:
         run = ActiveRun(_begin(request), launched=False)
         _watch_exit()
-    run._token = _stack.set((*active, run))
-    with _lock:
-        _started.append(run)
+    _activate(run)
     return run
 
 
@@ -389,12 +411,33 @@ def _repository() -> Repository:
     if found is None:
         found = _repositories[key] = Repository.open(key[0])
         for run in found.recovered:
-            _warn(f"The run '{run.name}' had ended without being closed; it is sealed as {run.status}.")
+            how = f"could not be sealed yet: {run.problem}" if run.problem else f"is sealed as {run.status}."
+            _warn(f"The run '{run.name}' had ended without being closed; it {how}")
     return found
 
 
 def _current() -> ActiveRun:
-    return active_run() or start_run()
+    """The active run, else the one that `gitexp run` launched, else a new one; `start_run` may still take it over."""
+    run = active_run()
+    if run is None:
+        run = _activate(_join(RunRequest())) if os.environ.get(JOIN) else None
+        run = run or start_run()
+        run._is_implicit = True
+    return run
+
+
+def _activate(run: ActiveRun | None) -> ActiveRun | None:
+    if run is not None:
+        run._token = _stack.set((*_stack.get(), run))
+        with _lock:
+            _started.append(run)
+    return run
+
+
+def _launched_run() -> RunId | None:
+    """The run that `gitexp run` launched this process in, if any."""
+    name = os.path.basename(os.environ.get(JOIN, ""))
+    return parse_run_id(name) if is_run_id(name) else None
 
 
 def _begin(request: RunRequest) -> Recorder:
@@ -404,22 +447,15 @@ def _begin(request: RunRequest) -> Recorder:
 
 
 def _join(request: RunRequest) -> ActiveRun | None:
-    """Take part in the launched run, once a process; what the script says adds to what the command line said."""
+    """Take part in the launched run; what the script says adds to what the command line said."""
     global _joined
     folder = os.environ.get(JOIN)
-    if not folder or _joined or not os.path.isdir(folder):
+    if not folder or not os.path.isdir(folder):
         return None
     _joined = True
-    recorder = Recorder.join(Repository.open(folder), folder, on_trouble=_warn)
-    if request.name and os.environ.get(f"{JOIN}_NAMED") != "1":
-        recorder.rename(request.name)
-    if request.experiment and os.environ.get(f"{JOIN}_PLACED") != "1":
-        recorder.move(request.experiment)
-    recorder.log_params(request.params)
-    recorder.set_tags(request.tags)
-    if request.note:
-        recorder.set_note(request.note)
-    return ActiveRun(recorder, launched=True)
+    run = ActiveRun(Recorder.join(Repository.open(folder), folder, on_trouble=_warn), launched=True)
+    run._take_over(request.name, request.experiment, request.params, request.tags, request.note)
+    return run
 
 
 def _deactivate(run: ActiveRun) -> None:

@@ -92,6 +92,10 @@ def mask_params(params: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _mask_value(key: str, value: Value) -> Value:
+    if isinstance(value, dict):
+        return {name: _mask_value(str(name), item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_mask_value(key, item) for item in value]
     if isinstance(value, str):
         return MASK if value and is_secret_name(key) else mask_url(value)
     if value is None or isinstance(value, bool) or not is_secret_name(key):

@@ -13,7 +13,7 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import RunId, is_run_id, parse_run_id
 from gitexp.domain.metrics import History
 from gitexp.domain.pointer import Pointer
-from gitexp.domain.values import Number, Value
+from gitexp.domain.values import Number, Value, storable
 from gitexp.errors import CorruptData, UnknownFormat
 
 FORMAT = 1
@@ -143,7 +143,7 @@ def parse_time(text: str) -> float:
 
 
 def run_to_dict(record: RunRecord) -> dict[str, Any]:
-    """The record as `run.yaml` has it, keys in the file's order, absent where unknown."""
+    """The record as `run.yaml` has it, keys in the file's order, absent where unknown; every text can be UTF-8."""
     code = record.code
     made: dict[str, Any] = {
         "format": FORMAT,
@@ -172,7 +172,7 @@ def run_to_dict(record: RunRecord) -> dict[str, Any]:
         "deleted": None if record.deleted is None else format_time(record.deleted),
         **record.unknown,
     }
-    return {key: value for key, value in made.items() if value is not None}
+    return {key: storable(value) for key, value in made.items() if value is not None}
 
 
 def run_from_dict(data: Mapping[str, Any]) -> RunRecord:

@@ -161,6 +161,17 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def storable(value: Any) -> Any:
+    """Plain values with lone surrogates, which UTF-8 cannot hold, written as escapes in every text."""
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
+
+
 def _storable(text: str) -> str:
     """The text with lone surrogates, which UTF-8 cannot hold, written as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

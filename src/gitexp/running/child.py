@@ -29,12 +29,14 @@ class ChildResult:
         signal: the signal it died by, or None.
         stopped_by: the last SIGINT, SIGTERM or SIGHUP that came while it ran, whatever the child made of it; or None.
         duration_s: from its start to its end, by a monotonic clock.
+        trouble: why part of its output could not be passed on, as on a full disk; empty where all was.
     """
 
     exit_code: int | None
     signal: int | None
     stopped_by: int | None
     duration_s: float
+    trouble: str = ""
 
 
 def run_child(
@@ -85,6 +87,7 @@ def run_child(
         signal=-code if code < 0 else None,
         stopped_by=stopped_by,
         duration_s=ended - started,
+        trouble=next((pump.trouble for pump in pumps if pump.trouble), ""),
     )
 
 

@@ -157,6 +157,8 @@ def _run(command: Command, recorder: Recorder, reports: Reports, relay: SignalRe
         )
     lines.finish()
     output.close()
+    if child.trouble:
+        recorder.warn(f"Part of the output could not be written where it was to go: {child.trouble}.")
     if output.trouble:
         recorder.warn(f"Part of the output is not recorded: {output.trouble}.")
     return child

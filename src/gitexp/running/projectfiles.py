@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -83,14 +84,18 @@ def _look(path: str) -> tuple[_Stamp, bytes] | tuple[None, None]:
     try:
         status = os.stat(path)
         content = _read(path) if status.st_size <= LARGEST else b""
-    except OSError:
+    except (OSError, ValueError):
         return _ABSENT
     return (status.st_mtime_ns, status.st_size, status.st_ino), content
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > LARGEST:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo would wait for its writer
+    with open(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if status.st_size > LARGEST:
             raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
         return file.readall()
 

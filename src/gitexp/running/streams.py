@@ -60,11 +60,15 @@ class Pump:
     """A thread that copies a channel to its target and to `on_output`, which must not raise.
 
     It ends when nobody can write to the channel any more or, once `stop` is called, when it has copied what is there.
+
+    Attributes:
+        trouble: what the operating system said when the target refused; empty where it did not or its reader left.
     """
 
     def __init__(self, channel: Channel, on_output: OnOutput) -> None:
         self._channel = channel
         self._on_output = on_output
+        self.trouble = ""
         self._stopping, self._stop_end = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"gitexp-output-{channel.target}", daemon=True)
         self._thread.start()
@@ -129,7 +133,12 @@ class Pump:
             raise
         if chunk:
             self._on_output(chunk)
-            _write(self._channel.target, chunk)
+            try:
+                _write(self._channel.target, chunk)
+            except OSError as error:
+                if error.errno != errno.EPIPE:
+                    self.trouble = error.strerror or str(error)
+                raise
         return len(chunk)
 
 
