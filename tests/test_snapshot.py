@@ -301,6 +301,21 @@ def test_rules_that_change_take_effect_at_once(repo_dir: Path, git: Git) -> None
     assert snapshot(repo_dir).tree == tree_of_git(repo_dir)
 
 
+def test_several_rules_that_change_at_once_all_take_effect(repo_dir: Path, git: Git) -> None:
+    """A new .gitignore above, new attributes below, and a commit that takes a large file: one snapshot sees them all."""
+    (repo_dir / "big.txt").write_text("x" * 2000)
+    (repo_dir / "sub").mkdir()
+    (repo_dir / "sub" / "a.txt").write_text("a\r\n")
+    git("add", "big.txt", cwd=repo_dir)
+    let_times_settle(repo_dir)
+    assert snapshot(repo_dir, RULES).pointers == ("big.txt",)
+    (repo_dir / ".gitignore").write_text("*.log\n")
+    (repo_dir / "sub" / ".gitattributes").write_text("*.txt text\n")
+    git("commit", "-q", "-m", "big", cwd=repo_dir)
+    taken = snapshot(repo_dir, RULES)
+    assert (taken.tree, taken.pointers) == (tree_of_git(repo_dir), ())
+
+
 def test_what_the_user_does_with_git_in_between_is_followed(repo_dir: Path, git: Git) -> None:
     """Staging, committing, unstaging, another branch and a garbage collection: every snapshot is right and complete."""
     (repo_dir / ".gitignore").write_text("*.log\n")
