@@ -302,7 +302,7 @@ def test_rules_that_change_take_effect_at_once(repo_dir: Path, git: Git) -> None
 
 
 def test_several_rules_that_change_at_once_all_take_effect(repo_dir: Path, git: Git) -> None:
-    """A new .gitignore above, new attributes below, and a commit that takes a large file: one snapshot sees them all."""
+    """A new .gitignore above, attributes below, and a commit that takes a large file: one snapshot sees them all."""
     (repo_dir / "big.txt").write_text("x" * 2000)
     (repo_dir / "sub").mkdir()
     (repo_dir / "sub" / "a.txt").write_text("a\r\n")
