@@ -133,7 +133,9 @@ class Bench:
         self, program: str, *arguments: object, python: str | None = None, cwd: Path | None = None
     ) -> dict[str, Any]:
         """Run a Python program whose last line of output is a JSON object, and give that."""
-        command = [python or self.python, "-c", PRELUDE + program, *map(str, arguments)]
+        script = self.folder() / "program.py"  # as people run one: its text is no part of the command
+        script.write_text(PRELUDE + program)
+        command = [python or self.python, script, *map(str, arguments)]
         cost = self.run(*command, cwd=cwd)
         measured: dict[str, Any] = json.loads(cost.output.strip().rsplit(b"\n", 1)[-1])
         return measured
