@@ -135,7 +135,7 @@ class Bench:
         """Run a Python program whose last line of output is a JSON object, and give that."""
         script = self.folder() / "program.py"  # as people run one: its text is no part of the command
         script.write_text(PRELUDE + program)
-        command = [python or self.python, script, *map(str, arguments)]
+        command: list[str | Path] = [python or self.python, script, *map(str, arguments)]
         cost = self.run(*command, cwd=cwd)
         measured: dict[str, Any] = json.loads(cost.output.strip().rsplit(b"\n", 1)[-1])
         return measured
