@@ -534,3 +534,16 @@ def test_one_run_that_cannot_be_sealed_holds_up_no_other(repo_dir: Path) -> None
     tracking._repositories.clear()
     with pytest.warns(gitexp.GitexpWarning):
         assert gitexp.get_run("good").name == "good"
+
+
+def test_what_is_no_mapping_or_no_step_ends_no_training() -> None:
+    """Metrics, params and tags that are no mappings, and steps that are no 64-bit integers, are warnings."""
+    with gitexp.start_run():
+        gitexp.log_metric("loss", 1.0, step=0)
+        for log in (gitexp.log_metrics, gitexp.log_params, gitexp.set_tags):
+            with pytest.warns(gitexp.GitexpWarning, match="mapping"):
+                log(["x"])  # type: ignore[operator]
+        for step in (2**63, math.inf, 0.5, "x"):
+            with pytest.warns(gitexp.GitexpWarning):
+                gitexp.log_metric("loss", 1.0, step=step)  # type: ignore[arg-type]
+    assert only_run().metrics == {"loss": 1.0}

@@ -286,6 +286,8 @@ def _code_state(snapshot: Snapshot) -> CodeState:
 
 
 def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    if not isinstance(tags, Mapping):
+        raise UsageError(f"Tags are a mapping of keys to texts, not {type(tags).__name__}.")
     return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
 
 

@@ -76,13 +76,21 @@ class ActiveRun:
         steps = self._steps
         if type(value) is float and type(step) is int and key in steps:
             steps[key] = step
-            self._point(key, step, _now() if time is None else time, value)
+            try:
+                self._point(key, step, _now() if time is None else time, value)
+            except UsageError as error:  # a step beyond 64 bits
+                self._recorder.trouble(error)
         else:
             self._log_checked(key, value, step, time)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None, *, time: float | None = None) -> None:
         """Record one value of each metric, all at the same step and time."""
         moment = _now() if time is None else time
+        if not isinstance(metrics, Mapping):
+            self._recorder.trouble(
+                UsageError(f"Metrics are a mapping of keys to numbers, not {type(metrics).__name__}.")
+            )
+            return
         for key, value in metrics.items():
             self.log_metric(key, value, step, time=moment)
 
@@ -177,7 +185,7 @@ class ActiveRun:
             number: Number = plain_number(value, key=parsed)
             at = self._steps.get(parsed, -1) + 1 if step is None else _parse_step(step, parsed)
             moment = _now() if time is None else float(time)
-        except (GitexpError, TypeError, ValueError) as error:
+        except (GitexpError, TypeError, ValueError, OverflowError) as error:
             self._recorder.trouble(error)
             return
         self._steps[parsed] = at

@@ -97,6 +97,8 @@ def flatten(params: Mapping[Any, object]) -> dict[str, Value]:
     Raises:
         InvalidName: a key that cannot be recorded, or two that flatten to the same.
     """
+    if not isinstance(params, Mapping):
+        raise UsageError(f"Params are a mapping of keys to values, not {type(params).__name__}.")
     flat: dict[str, Value] = {}
     _flatten_into(flat, "", params)
     return flat
