@@ -294,6 +294,14 @@ def test_skip_worktree_and_assume_unchanged(repo_dir: Path, write: Write, git: G
     git("update-index", "--skip-worktree", "train.py", cwd=repo_dir)
     write("train.py", "hidden")
     agree(repo_dir)
+    write(".gitignore", "a.log\n")
+    git("add", ".gitignore", cwd=repo_dir)
+    git("update-index", "--skip-worktree", ".gitignore", cwd=repo_dir)
+    for name in "abc":
+        write(f"{name}.log", name)
+    for rules in ("b.log\n", "c.log\n", "\n"):
+        write(".gitignore", rules)
+        agree(repo_dir)
     git("update-index", "--assume-unchanged", "params.yaml", cwd=repo_dir)
     write("params.yaml", "hidden")
     assert content_of(repo_dir, snapshot(repo_dir).tree, "params.yaml") == b"hidden"

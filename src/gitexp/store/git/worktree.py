@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -29,7 +30,7 @@ GONE = "gone"
 """Not a reason a user hears of: it went after the folder was listed."""
 
 RULE = "rule"
-"""Not a reason a user hears of: an ignored `.gitignore` and the like, watched because it decides about other files."""
+"""Not a reason a user hears of: a `.gitignore` or the like that does not count itself is watched all the same."""
 
 RULE_FILES = frozenset({b".gitignore", b".gitattributes", b".gitexpignore"})
 
@@ -285,7 +286,10 @@ class Scanner:
                 continue
             of_git = tracked.entries.get(name)
             if of_git is not None and of_git.flags & SKIP_WORKTREE:
-                if of_git.mode == MODE_GITLINK or not found.is_dir(follow_symlinks=False):
+                if not found.is_dir(follow_symlinks=False):
+                    self._watch(folder, found)
+                    continue
+                if of_git.mode == MODE_GITLINK:
                     continue
                 of_git = None  # a folder lies where the index keeps a file
             if found.is_dir(follow_symlinks=False):
@@ -378,6 +382,13 @@ class Scanner:
                 entry = self._tracked(folder.path, True).entries.get(name, entry)
             if entry.stat and entry.is_unchanged(status, self._written_s()):
                 file.unchanged = entry.oid
+
+    def _watch(self, folder: Folder, found: _Found) -> None:
+        """Notes how a file looks that does not count itself, if it says what else does."""
+        if found.name in RULE_FILES:
+            with suppress(OSError):
+                signature = signature_of(found.stat(follow_symlinks=False))
+                folder.files.append(File(found.name, signature, MODE_FILE, True, RULE))
 
     def _reason(self, folder: Folder, name: bytes) -> str | None:
         """Why an untracked file is not captured: empty where it is, None where it does not count at all."""
