@@ -17,6 +17,7 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import RunId, readable_name
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import CodeState, Input, RunRecord, Status, run_to_dict
+from gitexp.domain.source import Source
 from gitexp.errors import Conflict, NotFound, StorageFailed, UnknownFormat
 from gitexp.store.journal import JournalWriter
 from gitexp.store.live import LiveFolder, LiveRuns
@@ -155,6 +156,45 @@ def test_all_processes_of_a_run_are_read(live: LiveRuns, held: LiveFolder) -> No
         writer.close()
     run = live.read(RUN)
     assert run.params == {"rank0": 0, "rank1": 1} and list(run.histories["loss"].steps) == [0, 1]
+
+
+def test_the_word_of_the_surest_source_counts(live: LiveRuns, held: LiveFolder) -> None:
+    """What the script logs stands against what was parsed, watched or printed, whoever came first."""
+    printed = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.OUTPUT)
+    parsed = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.PARSER)
+    script = writer_of(held)
+    begin(script)
+    for step in range(3):
+        printed.point("loss", step, START + step, 0.9)
+        printed.point("acc", step, START + step, 0.5)
+    script.point("loss", 0, START, 0.5)
+    script.point("loss", 1, START + 1, 0.25)
+    script.event("params", values={"lr": 0.1})
+    parsed.event("params", values={"lr": 0.3, "epochs": 3})
+    for writer in (printed, parsed, script):
+        writer.close()
+    run = live.read(RUN)
+    assert run.histories["loss"].values.tolist() == [0.5, 0.25]
+    assert len(run.histories["acc"]) == 3
+    assert run.params == {"lr": 0.1, "epochs": 3}
+    assert run.metrics == live.summary(RUN).metrics == {"loss": 0.25, "acc": 0.5}
+    assert not run.record.warnings
+
+
+def test_a_final_value_ends_a_history_of_another_source(live: LiveRuns, held: LiveFolder) -> None:
+    """A script that prints its loss at each step and writes the last one to a file has a history that ends with it."""
+    printed = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.OUTPUT)
+    file = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.FILE)
+    begin(writer_of(held))
+    for step in range(3):
+        printed.point("loss", step, START + step, 0.9 - step / 10)
+    file.point("loss", 0, START + 9, 0.7123)
+    printed.close()
+    file.close()
+    run = live.read(RUN)
+    assert run.histories["loss"].values.tolist() == [0.9, 0.8, 0.7, 0.7123]
+    assert run.histories["loss"].steps.tolist() == [0, 1, 2, 2]
+    assert run.metrics == live.summary(RUN).metrics == {"loss": 0.7123}
 
 
 def test_artifacts_that_cannot_lie_side_by_side(live: LiveRuns, held: LiveFolder) -> None:

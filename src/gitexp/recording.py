@@ -20,6 +20,7 @@ from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
 from gitexp.domain.run import CodeState, RunRecord, Status, run_to_dict
+from gitexp.domain.source import Source
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
 from gitexp.errors import GitexpError, StorageFailed, UsageError
 from gitexp.repo import Repository
@@ -55,7 +56,16 @@ class RunRequest:
 class Recorder:
     """Writes one live run; safe to use from several threads and after a fork."""
 
-    def __init__(self, repository: Repository, identity: RunId, folder: str, *, owner: LiveFolder | None, strict: bool):
+    def __init__(
+        self,
+        repository: Repository,
+        identity: RunId,
+        folder: str,
+        *,
+        owner: LiveFolder | None,
+        strict: bool,
+        source: Source = Source.SCRIPT,
+    ) -> None:
         self.repository = repository
         self.run_id = identity
         self.folder = folder
@@ -67,7 +77,8 @@ class Recorder:
         self._monotonic = time.monotonic()
         self._told: set[str] = set()
         self._on_trouble: Callable[[str], None] = _tell_nobody
-        self._journal = JournalWriter(folder, on_trouble=self.warn)
+        self._journal = JournalWriter(folder, on_trouble=self.warn, source=source)
+        self._besides: dict[Source, Recorder] = {}
         self.point = self._journal.point
         self._ended = False
 
@@ -132,6 +143,17 @@ class Recorder:
         record = repository.live.summary(identity).record
         recorder.name, recorder.experiment = record.name, record.experiment
         return recorder
+
+    def beside(self, source: Source) -> Recorder:
+        """The way into the same run for what is known from `source`; it ends with this one, once for each source."""
+        found = self._besides.get(source)
+        if found is None:
+            found = Recorder(self.repository, self.run_id, self.folder, owner=None, strict=self.strict, source=source)
+            found._on_trouble = self._on_trouble
+            found._told = self._told
+            found.name, found.experiment = self.name, self.experiment
+            self._besides[source] = found
+        return found
 
     @property
     def owned(self) -> bool:
@@ -219,6 +241,8 @@ class Recorder:
         if self._ended:
             return None
         self._ended = True
+        for beside in self._besides.values():
+            beside.end(status)
         if not self.owned:
             self._journal.close()
             return None

@@ -185,7 +185,7 @@ def _thinned(series: Sequence[float], columns: int) -> list[float]:
     if len(series) <= columns:
         return list(series)
     edges = [len(series) * i // columns for i in range(columns + 1)]
-    return [math.fsum(series[a:b]) / (b - a) for a, b in pairwise(edges)]
+    return [math.fsum(value / (b - a) for value in series[a:b]) for a, b in pairwise(edges)]
 
 
 def _fixed(value: Number, decimals: int) -> str:

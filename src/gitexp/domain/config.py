@@ -62,6 +62,22 @@ class Config:
         snapshot_secrets: patterns of untracked files that are never captured.
         output_max_bytes: how much of what a process prints is kept.
         gc_keep_s: how long a removed run can be restored, in seconds.
+        params_files: patterns of files whose values are params, besides `params.yaml`.
+        params_constants: whether constants at the top of a script that has no command-line parser are params.
+        metrics_output: whether metrics are read from the lines that a command prints.
+        metrics_patterns: regular expressions for such lines, tried before the built-in rules.
+        metrics_ignore: patterns of metrics that are never read from lines or files.
+        metrics_files: patterns of files that a command writes metrics to: CSV logs, DVCLive folders, event files.
+        outputs: patterns of files that are artifacts where a run made or changed them, git-ignored ones too.
+        outputs_untracked: whether untracked files that a run made or changed are artifacts.
+        inputs: patterns of files that runs read.
+        autolog: whether frameworks are watched in what `gitexp run` launches.
+        autolog_exclude: frameworks that are not.
+        system_metrics: whether processor, memory, disk, network and GPUs are sampled.
+        system_interval_s: how often, in seconds.
+        stop_when: conditions that end a command, like "metrics.loss > 10 for 5 steps".
+        timeout_s: how long a command may take, in seconds; None: as long as it likes.
+        hooks_after: a shell command that gets each run's record as JSON on its stdin when the run has ended.
     """
 
     experiment: str = DEFAULT_EXPERIMENT
@@ -71,6 +87,22 @@ class Config:
     snapshot_secrets: tuple[str, ...] = SECRET_FILES
     output_max_bytes: int = 10 * MIB
     gc_keep_s: float = 30 * DAY
+    params_files: tuple[str, ...] = ()
+    params_constants: bool = True
+    metrics_output: bool = True
+    metrics_patterns: tuple[str, ...] = ()
+    metrics_ignore: tuple[str, ...] = ()
+    metrics_files: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    outputs_untracked: bool = True
+    inputs: tuple[str, ...] = ()
+    autolog: bool = True
+    autolog_exclude: tuple[str, ...] = ()
+    system_metrics: bool = True
+    system_interval_s: float = 10.0
+    stop_when: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    hooks_after: tuple[str, ...] = ()
 
 
 def parse_config(data: object, *, file: str) -> Config:
@@ -125,6 +157,10 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _span_or_none(value: object) -> float | None:
+    return None if value is None else parse_span(value)
+
+
 def _name(value: object) -> str:
     try:
         return parse_name(value, what="experiment name")
@@ -146,6 +182,22 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "snapshot.secrets": ("snapshot_secrets", _patterns),
     "output.max": ("output_max_bytes", parse_size),
     "gc.keep": ("gc_keep_s", parse_span),
+    "params.files": ("params_files", _patterns),
+    "params.constants": ("params_constants", _flag),
+    "metrics.output": ("metrics_output", _flag),
+    "metrics.patterns": ("metrics_patterns", _patterns),
+    "metrics.ignore": ("metrics_ignore", _patterns),
+    "metrics.files": ("metrics_files", _patterns),
+    "outputs.paths": ("outputs", _patterns),
+    "outputs.untracked": ("outputs_untracked", _flag),
+    "inputs": ("inputs", _patterns),
+    "autolog.enabled": ("autolog", _flag),
+    "autolog.exclude": ("autolog_exclude", _patterns),
+    "system.metrics": ("system_metrics", _flag),
+    "system.interval": ("system_interval_s", parse_span),
+    "stop_when": ("stop_when", _patterns),
+    "timeout": ("timeout_s", _span_or_none),
+    "hooks.after": ("hooks_after", _patterns),
 }
 assert {field for field, _ in _SETTINGS.values()} == {field.name for field in fields(Config)}
 

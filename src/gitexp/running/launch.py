@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitexp.domain.identity import RunId, is_run_id, parse_run_id
-from gitexp.domain.keys import parse_key
 from gitexp.domain.run import Status
-from gitexp.domain.values import Number
 from gitexp.errors import StorageFailed, UsageError
 from gitexp.recording import JOIN, Recorder, RunRequest
 from gitexp.repo import Repository
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, resolve
-from gitexp.running.projectfiles import MetricsFiles, read_params
+from gitexp.running.projectfiles import MetricsFile
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
 from gitexp.running.streams import hold_standard_streams
+from gitexp.running.watching import Launch, Watcher
 from gitexp.store.output import OutputLog
 
 __all__ = ["Kind", "LaunchRequest", "LaunchResult", "launch", "status_of"]
@@ -36,12 +34,28 @@ class LaunchRequest:
         kind: what the first of `words` names; the others are its arguments.
         environ: the environment variables of the child.
         run: name, experiment, params, tags, note and strict; the rest of it is filled in here.
+        overrides: values for files that hold params, as "optim.lr=0.1" or "conf/model.yaml:depth=4", while it runs.
+        seed: for every random number generator there is; None leaves them alone.
+        inputs: paths and patterns of files that it reads, besides those of the settings.
+        outputs: patterns of files that are artifacts if it makes or changes them, besides those of the settings.
+        output_metrics: whether metrics are read from what it prints; None: as the settings say.
+        autolog: whether the frameworks it uses are watched; None: as the settings say.
+        stop_when: conditions that end it, besides those of the settings.
+        timeout_s: how long it may take, in seconds; None: as the settings say.
     """
 
     kind: Kind
     words: list[str]
     environ: Mapping[str, str]
     run: RunRequest = field(default_factory=RunRequest)
+    overrides: tuple[str, ...] = ()
+    seed: int | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    output_metrics: bool | None = None
+    autolog: bool | None = None
+    stop_when: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,19 +129,18 @@ def _begin(
 
 
 def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay: SignalRelay) -> LaunchResult:
-    directory, root = os.getcwd(), recorder.repository.git.work_tree
-    metrics = MetricsFiles(directory, root)
-    reports = Reports(recorder, request.run, request.environ, read_params(directory, root, recorder.warn))
+    here = Launch(recorder=recorder, directory=os.getcwd(), root=recorder.repository.git.work_tree, stop=recorder.warn)
+    watchers = _watchers(request, command, here)
     try:
-        child = _run(command, recorder, reports, relay)
+        child = _run(request, command, recorder, watchers, relay)
     except OSError as error:
         recorder.end(Status.FAILED)
         raise UsageError(f"'{command.program}' cannot be executed: {error.strerror}.") from error
     status = status_of(child)
     name = None if child.signal is None else _signal_name(child.signal)
     try:
-        _guard(recorder, reports.finish)
-        _guard(recorder, _log_metrics, recorder, reports, metrics)
+        for watcher in watchers:
+            _guard(recorder, watcher.finish, child)
     finally:  # a strict run may have raised; it is sealed all the same
         commit = recorder.end(status, exit_code=child.exit_code, signal=name)
     return LaunchResult(
@@ -140,21 +153,40 @@ def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay:
     )
 
 
-def _run(command: Command, recorder: Recorder, reports: Reports, relay: SignalRelay) -> ChildResult:
+def _watchers(request: LaunchRequest, command: Command, here: Launch) -> list[Watcher]:  # noqa: ARG001
+    """All that look on, each in its own file. What one records first is not overwritten by a less sure `Source`."""
+    return [
+        Reports(here, request),
+        MetricsFile(here),
+    ]
+
+
+def _run(
+    request: LaunchRequest, command: Command, recorder: Recorder, watchers: Sequence[Watcher], relay: SignalRelay
+) -> ChildResult:
     stopped_by = relay.stopped_by
     if stopped_by is not None:  # while the code was captured: the command has not begun, and shall not
         return ChildResult(exit_code=None, signal=stopped_by, stopped_by=stopped_by, duration_s=0.0)
+    environ = dict(request.environ)
+    for watcher in watchers:
+        _guard(recorder, watcher.prepare, environ)
     output = OutputLog(recorder.folder, recorder.repository.config.output_max_bytes)
-    lines = WholeLines(output.write)
-    with reports:
+    readers = [watcher.output for watcher in watchers if type(watcher).output is not Watcher.output]
+    lines = WholeLines([output.write, *readers])
+    for watcher in watchers:
+        _guard(recorder, watcher.started)
+    try:
         child = run_child(
             command.program,
             command.arguments,
-            environ=reports.environ,
+            environ=environ,
             on_output=lines.add,
             relay=relay,
             pass_fds=[recorder.lock_fd],
         )
+    finally:
+        for watcher in watchers:
+            watcher.over()
     lines.finish()
     output.close()
     if child.trouble:
@@ -169,8 +201,8 @@ class WholeLines:
 
     LONGEST = 64 * 1024
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
+    def __init__(self, writes: Sequence[Callable[[bytes], None]]) -> None:
+        self._writes = writes
         self._lock = threading.Lock()
         self._begun: dict[int, bytes] = {}
 
@@ -181,27 +213,16 @@ class WholeLines:
             end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
             if len(data) - end > self.LONGEST:
                 end = len(data)
-            self._write(data[:end])
+            whole = data[:end]
+            for write in self._writes:
+                write(whole)
             if end < len(data):
                 self._begun[thread] = data[end:]
 
     def finish(self) -> None:
         for rest in self._begun.values():
-            self._write(rest)
-
-
-def _log_metrics(recorder: Recorder, reports: Reports, files: MetricsFiles) -> None:
-    metrics = files.read_changed(recorder.warn)
-    joined = reports.joined_run() if metrics else None
-    known = joined.metrics if joined else {}
-    moment = time.time()
-    for key, value in metrics.items():
-        if key not in known:
-            _guard(recorder, _log_metric, recorder, key, value, moment)
-
-
-def _log_metric(recorder: Recorder, key: str, value: Number, moment: float) -> None:
-    recorder.log_number(parse_key(key, what="metric"), value, 0, moment)
+            for write in self._writes:
+                write(rest)
 
 
 def _signal_name(number: int) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gitexp.domain.keys import parse_key
+from gitexp.domain.source import Source
 from gitexp.domain.values import Number
-from gitexp.errors import CorruptData
+from gitexp.errors import CorruptData, GitexpError
+from gitexp.running.child import ChildResult
+from gitexp.running.watching import Launch, Watcher
 from gitexp.store.yamlfile import load_yaml
 
 PARAMS, METRICS = "params.yaml", "metrics.json"
@@ -28,21 +33,27 @@ def read_params(directory: str, root: str | None, warn: Callable[[str], None]) -
     return {}
 
 
-class MetricsFiles:
+class MetricsFile(Watcher):
     """`metrics.json` in the working directory and at the repository's root: whether a run wrote it, what it holds."""
 
-    def __init__(self, directory: str, root: str | None) -> None:
-        folders = dict.fromkeys([root or directory, directory])
+    def __init__(self, here: Launch) -> None:
+        self._recorder = here.recorder
+        folders = dict.fromkeys([here.root or here.directory, here.directory])
         self._before = {path: _look(path) for path in (os.path.join(folder, METRICS) for folder in folders)}
 
-    def read_changed(self, warn: Callable[[str], None]) -> dict[str, Number]:
-        """Every number in the files that changed since the start, flat; what cannot be read is a warning."""
-        metrics: dict[str, Number] = {}
+    def finish(self, child: ChildResult) -> None:  # noqa: ARG002
+        """Record every number in the files that changed since the start, flat; what cannot be read is a warning."""
+        recorder = self._recorder
+        moment = time.time()
         for path, before in self._before.items():
             now = _look(path)
-            if now != before and now != _ABSENT:
-                metrics.update(_load_metrics(path, warn))
-        return metrics
+            if now in (before, _ABSENT):
+                continue
+            for key, value in _load_metrics(path, recorder.warn).items():
+                try:
+                    recorder.beside(Source.FILE).point(parse_key(key, what="metric"), 0, moment, value)
+                except GitexpError as error:
+                    recorder.trouble(error)
 
 
 def _load_params(path: str, warn: Callable[[str], None]) -> dict[str, Any]:

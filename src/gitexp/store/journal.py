@@ -67,6 +67,7 @@ class JournalWriter:
         folder: the run's live folder.
         on_trouble: told in a sentence when the disk begins to refuse, when records are dropped, when the folder is
             gone, and when something is logged after `close`. Called from any thread; it may log.
+        source: who speaks, as `gitexp.domain.source.Source` counts them; of metrics and params.
     """
 
     point: Callable[[str, int, float | None, Number], None]
@@ -75,8 +76,9 @@ class JournalWriter:
     Raises UsageError where the step does not fit into 64 bits.
     """
 
-    def __init__(self, folder: str, *, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, folder: str, *, on_trouble: Callable[[str], None], source: int = 0) -> None:
         self.folder = folder
+        self._source = {"source": int(source)} if source else {}
         self._on_trouble = on_trouble
         self._closed = False
         self._numbers: dict[str, int] = {}
@@ -99,7 +101,7 @@ class JournalWriter:
 
     def event(self, kind: str, **payload: Any) -> None:
         """Anything but a metric value. The payload is JSON; `time` is added where it is absent."""
-        body = _encode_head(kind, payload)
+        body = _encode_head(kind, {**payload, **self._source} if kind == "params" else payload)
         with self._lock:
             self._append_event(JSON, body)
 
@@ -224,7 +226,7 @@ class JournalWriter:
         number = self._next_number()
         if number > NAME:
             raise UsageError(f"One process cannot log more than {NAME:,} metrics.")
-        self._append_event(JSON, _encode_head("metric", {"id": number, "key": key}))
+        self._append_event(JSON, _encode_head("metric", {"id": number, "key": key, **self._source}))
         self._numbers[key] = number
         return number
 

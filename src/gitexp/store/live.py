@@ -230,6 +230,7 @@ class _Assembly:
         self.inputs: list[Input] = []
         self.warnings: dict[str, None] = {}
         self._folders: set[str] = set()
+        self._param_sources: dict[str, int] = {}
 
     def start(self, event: Event) -> None:
         payload = event.payload
@@ -239,11 +240,16 @@ class _Assembly:
         self._consume(payload.get("consumed") or ())
 
     def params_(self, event: Event) -> None:
+        source = event.payload.get("source", 0)
         for key, value in event.payload["values"].items():
-            if key in self.params and not same_value(self.params[key], value):
+            before = self._param_sources.get(key, source)
+            if before < source:
+                continue
+            if before == source and key in self.params and not same_value(self.params[key], value):
                 old, new = _shown(self.params[key]), _shown(value)
                 self.warn(f"The param {shorten(key)} was {old} and became {new}.")
             self.params[key] = value
+            self._param_sources[key] = source
 
     def tags_(self, event: Event) -> None:
         self.tags.update(event.payload["values"])

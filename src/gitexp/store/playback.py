@@ -52,6 +52,13 @@ _MAYBE_POINT = re.compile(rb"(?s)(?=...[\x01-\x03].{32})")
 _MAYBE_EVENT = re.compile(rb'(?s)(?=.{12}(?:\x01|\x02....)\{"kind":")')
 
 
+class _Name(NamedTuple):
+    """A metric as one source names it."""
+
+    key: str
+    source: int
+
+
 class Event(NamedTuple):
     """One record of an events file. `data` is a small file's content."""
 
@@ -88,14 +95,14 @@ def read_journals(folder: str) -> Journals:
         UnknownFormat: a newer gitexp writes there.
         FileNotFoundError: the folder is gone.
     """
-    parts: dict[str, list[History]] = {}
+    parts: dict[_Name, list[History]] = {}
     processes = []
     for process in _processes(folder):
         with process:
-            for key, history in process.histories().items():
-                parts.setdefault(key, []).append(history)
+            for name, history in process.histories().items():
+                parts.setdefault(name, []).append(history)
         processes.append(process)
-    histories = {key: found[0] if len(found) == 1 else _merge(found) for key, found in parts.items()}
+    histories = _choose({name: found[0] if len(found) == 1 else _merge(found) for name, found in parts.items()})
     times = [history.times[-1] for history in histories.values()]
     return _journals(processes, histories, {key: history.last for key, history in histories.items()}, times)
 
@@ -109,16 +116,17 @@ def read_summary(folder: str) -> Journals:
         UnknownFormat: a newer gitexp writes there.
         FileNotFoundError: the folder is gone.
     """
-    last: dict[str, Point] = {}
+    last: dict[_Name, Point] = {}
     processes = []
     for process in _processes(folder):
         with process:
-            for key, point in process.last_points().items():
-                if key not in last or last[key][:2] <= point[:2]:
-                    last[key] = point
+            for name, point in process.last_points().items():
+                if name not in last or last[name][:2] <= point[:2]:
+                    last[name] = point
         processes.append(process)
     times = [point.time for point in last.values()]
-    return _journals(processes, {}, {key: point.value for key, point in last.items()}, times)
+    chosen = {name.key: last[name].value for name in sorted(last, key=attrgetter("source"), reverse=True)}
+    return _journals(processes, {}, chosen, times)
 
 
 def _journals(
@@ -132,6 +140,21 @@ def _journals(
 
 def _merge(histories: list[History]) -> History:
     return History.of(merge(*histories, key=itemgetter(1)))
+
+
+def _choose(histories: Mapping[_Name, History]) -> dict[str, History]:
+    """One history a metric: that of the lowest source; where it is a single point, it ends another's history."""
+    chosen: dict[str, History] = {}
+    for name in sorted(histories, key=attrgetter("source")):
+        history = histories[name]
+        first = chosen.get(name.key)
+        if first is None:
+            chosen[name.key] = history
+        elif len(first) == 1 < len(history):
+            final = first[0]
+            ended = final._replace(step=max(final.step, *history.steps))
+            chosen[name.key] = History.of((*history, ended))
+    return chosen
 
 
 def _processes(folder: str) -> Iterator[_Process]:
@@ -159,22 +182,26 @@ class _Process:
         except BaseException:
             self.__exit__()
             raise
-        self._names = {e.payload["id"]: e.payload["key"] for e in self.events if e.kind == "metric"}
+        self._names = {
+            e.payload["id"]: _Name(e.payload["key"], e.payload.get("source", 0))
+            for e in self.events
+            if e.kind == "metric"
+        }
         self._exact = {e.sequence: int(e.payload["value"], 16) for e in self.events if e.kind == "number"}
 
     def __exit__(self, *_: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def histories(self) -> dict[str, History]:
-        histories: dict[str, History] = {}
+    def histories(self) -> dict[_Name, History]:
+        histories: dict[_Name, History] = {}
         for data in self._blocks():
             self._sort_in(histories, data)
         return histories
 
-    def last_points(self) -> dict[str, Point]:
+    def last_points(self) -> dict[_Name, Point]:
         """For each metric the point of the highest step among the last ones of the file."""
-        last: dict[str, Point] = {}
+        last: dict[_Name, Point] = {}
         wanted = dict(self._names)
         end = max(self._end - HEADER_SIZE, 0) // POINT_SIZE
         size = _BLOCK // 4
@@ -183,14 +210,14 @@ class _Process:
             data = os.pread(self._fd, (end - first) * POINT_SIZE, HEADER_SIZE + first * POINT_SIZE)
             if len(wanted) == len(self._names) or _mentions(data, wanted):
                 if len(data) % POINT_SIZE or not _all_good(data):
-                    return {key: _last_point(history) for key, history in self.histories().items()}
-                found: dict[str, History] = {}
+                    return {name: _last_point(history) for name, history in self.histories().items()}
+                found: dict[_Name, History] = {}
                 self._sort_in(found, data)
-                for key, history in found.items():
+                for name, history in found.items():
                     point = _last_point(history)
-                    if key not in last or last[key].step < point.step:
-                        last[key] = point
-                wanted = {number: key for number, key in wanted.items() if key not in last}
+                    if name not in last or last[name].step < point.step:
+                        last[name] = point
+                wanted = {number: name for number, name in wanted.items() if name not in last}
             end, size = first, _BLOCK
         return last
 
@@ -232,7 +259,7 @@ class _Process:
             position += size
         self._lose(POINTS, max(self._end - position, 0))
 
-    def _sort_in(self, histories: dict[str, History], data: bytes) -> None:
+    def _sort_in(self, histories: dict[_Name, History], data: bytes) -> None:
         """Append the points of `data` to the history of each one's metric."""
         codes, steps, times, values = _columns(data)
         for number, chosen in _positions(codes).items():
@@ -244,14 +271,14 @@ class _Process:
             history.times += _pick(times, chosen)
             history.values += own_values
 
-    def _history(self, histories: dict[str, History], number: int, points: int) -> History:
-        key = self._names.get(number)
-        if key is None:  # its name was in a part of the events that is damaged
+    def _history(self, histories: dict[_Name, History], number: int, points: int) -> History:
+        name = self._names.get(number)
+        if name is None:  # its name was in a part of the events that is damaged
             self._lose(POINTS, points * POINT_SIZE)
             return History.of(())
-        history = histories.get(key)
+        history = histories.get(name)
         if history is None:
-            history = histories[key] = History.of(())
+            history = histories[name] = History.of(())
         return history
 
     def _add_exact(self, history: History, codes: array[int], values: array[float]) -> None:
@@ -330,7 +357,7 @@ def _is_rewritten(data: bytes, position: int, size: int) -> bool:
     return data[position : position + size] == data[position + size : position + 2 * size]
 
 
-def _mentions(points: bytes, numbers: dict[int, str]) -> bool:
+def _mentions(points: bytes, numbers: Mapping[int, _Name]) -> bool:
     return any(code & NAME in numbers for code in set(_codes(points)))
 
 
