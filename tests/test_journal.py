@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from gitexp.domain.metrics import History
 from gitexp.errors import UnknownFormat, UsageError
 from gitexp.store.journal import HEADER_SIZE, POINT_SIZE, JournalWriter
-from gitexp.store.playback import Journals, read_journals, read_summary
+from gitexp.store.playback import Journals, JournalTail, read_journals, read_summary
 
 Point = tuple[int, float, int | float]
 
@@ -595,3 +595,26 @@ def test_a_missing_folder_is_not_found(tmp_path: Path) -> None:
     """Reading what is not there raises FileNotFoundError, for the caller to say what was meant."""
     with pytest.raises(FileNotFoundError):
         read_journals(str(tmp_path / "gone"))
+
+
+def test_a_tail_reads_what_was_appended(tmp_path: Path) -> None:
+    """Following a journal gives each point once, whoever logged it, and none that is only half written."""
+    tail = JournalTail(str(tmp_path))
+    assert tail.read_new() == {}
+    first, second = open_journal(tmp_path), open_journal(tmp_path)
+    first.point("loss", 0, 1.0, 0.5)
+    second.point("loss", 0, 2.0, 0.4)
+    second.point("acc", 0, 2.0, 7)
+    found = tail.read_new()
+    assert [tuple(point) for point in found["loss", 0]] == [(0, 1.0, 0.5), (0, 2.0, 0.4)]
+    assert [tuple(point) for point in found["acc", 0]] == [(0, 2.0, 7)]
+    assert tail.read_new() == {}
+    first.point("loss", 1, 3.0, 0.25)
+    path = sorted(tmp_path.glob("*.points"))[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert tail.read_new() == {}
+    path.write_bytes(whole)
+    assert [tuple(point) for point in tail.read_new()["loss", 0]] == [(1, 3.0, 0.25)]
+    for writer in (first, second):
+        writer.close()

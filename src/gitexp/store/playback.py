@@ -129,6 +129,31 @@ def read_summary(folder: str) -> Journals:
     return _journals(processes, {}, chosen, times)
 
 
+class JournalTail:
+    """What is appended to the points of a run, from the beginning or from where it was read last."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._read: dict[str, int] = {}
+
+    def read_new(self) -> dict[tuple[str, int], History]:
+        """The points since the last call, by metric and source, each process's in its own order.
+
+        Raises:
+            FileNotFoundError: the folder is gone: the run is sealed.
+        """
+        parts: dict[tuple[str, int], list[History]] = {}
+        for process in _processes(self._folder):
+            start = self._read.get(process.stem, HEADER_SIZE)
+            if process.size() - start < POINT_SIZE:
+                continue
+            with process:
+                for name, history in process.histories(start).items():
+                    parts.setdefault(name, []).append(history)
+                self._read[process.stem] = process.read_to
+        return {name: found[0] if len(found) == 1 else _merge(found) for name, found in parts.items()}
+
+
 def _journals(
     processes: list[_Process], histories: dict[str, History], metrics: dict[str, Number], times: list[float]
 ) -> Journals:
@@ -164,12 +189,17 @@ def _processes(folder: str) -> Iterator[_Process]:
 
 
 class _Process:
-    """What one process logged. The points are readable while it is used as a context."""
+    """What one process logged. The points are readable while it is used as a context.
+
+    Attributes:
+        read_to: as far as `histories` has read the points; what follows is no whole one yet.
+    """
 
     def __init__(self, folder: str, stem: str) -> None:
         self.stem = stem
         self.path = os.path.join(folder, stem)
         self.lost: dict[str, int] = {}
+        self.read_to = HEADER_SIZE
 
     def __enter__(self) -> None:
         # The length of the points is taken before the events are read: so the name of each point is among them.
@@ -193,9 +223,16 @@ class _Process:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def histories(self) -> dict[_Name, History]:
+    def size(self) -> int:
+        """The bytes in the file of points; it need not be open."""
+        with suppress(OSError):
+            return os.stat(self.path + POINTS).st_size
+        return 0
+
+    def histories(self, start: int = HEADER_SIZE) -> dict[_Name, History]:
+        """The points from the byte `start` on, by metric."""
         histories: dict[_Name, History] = {}
-        for data in self._blocks():
+        for data in self._blocks(start):
             self._sort_in(histories, data)
         return histories
 
@@ -241,9 +278,9 @@ class _Process:
                     self._lose(EVENTS, size)
             position += size
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self, start: int) -> Iterator[bytes]:
         """The file's whole points, in pieces."""
-        position = HEADER_SIZE
+        position = start
         while self._end - position >= POINT_SIZE:
             data = os.pread(self._fd, min(_BLOCK * POINT_SIZE, self._end - position), position)
             whole = len(data) - len(data) % POINT_SIZE
@@ -257,6 +294,7 @@ class _Process:
                 if not (_is_point(data[size : size + POINT_SIZE]) and _is_rewritten(data, 0, size)):
                     self._lose(POINTS, size)
             position += size
+        self.read_to = position
         self._lose(POINTS, max(self._end - position, 0))
 
     def _sort_in(self, histories: dict[_Name, History], data: bytes) -> None:
