@@ -421,3 +421,14 @@ def test_the_examples_in_the_manual_are_read() -> None:
     for example in examples:
         assert parse(example, now=NOON)
     assert [name for name in ATTRIBUTES if f"`run.{name}`" not in manual] == []
+
+
+def test_artifacts_are_searched_by_number_and_size() -> None:
+    """`artifacts.size` is in bytes or in words, `artifacts.count` a number; nothing else of them can be asked."""
+    summary = run(artifact_count=3, artifact_bytes=12_000_000)
+    assert found("artifacts.size = 12MB and artifacts.size > 11MiB and artifacts.count >= 3", summary)
+    assert not found("Artifacts.Size > 12000000", summary)
+    assert found("artifacts.size = 0", run())
+    assert parse_sort("-artifacts.size") == (SortKey(Field("run", "artifact_bytes"), True),)
+    assert mistake("artifacts.size > large").hint == "Write a number, or a size like 10MB or 64KiB."
+    assert mistake("artifacts.name = x").hint == "Write artifacts.count or artifacts.size."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitexp.domain.config import Config, parse_config
 from gitexp.domain.identity import RUNS, RunId, parse_name, run_ref
 from gitexp.domain.keys import parse_key
+from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import Run, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.domain.values import parse_tag_value
@@ -413,10 +414,11 @@ class Repository:
 
 
 def _live_summary(run: Run) -> RunSummary:
+    sizes = [item.size_bytes if isinstance(item, Pointer) else len(item) for item in run.artifacts.values()]
     return RunSummary(
         ref=run_ref(run.record.experiment, run.record.id),
         commit=None,
-        record=run.record,
+        record=replace(run.record, artifact_count=len(sizes), artifact_bytes=sum(sizes)),
         params=run.params,
         tags=run.tags,
         metrics=run.metrics,

@@ -122,6 +122,8 @@ ATTRIBUTES: dict[str, Callable[[RunRecord], str | int | float | None]] = {
     "dirty": lambda record: int(record.code.dirty) if record.code else None,
     "parent": lambda record: record.parent,
     "note": lambda record: record.note,
+    "artifact_count": lambda record: record.artifact_count,
+    "artifact_bytes": lambda record: record.artifact_bytes,
     "deleted": lambda record: record.deleted,
 }
 """The attributes of a run that a search can name, and how each is read."""

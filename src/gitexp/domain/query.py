@@ -66,6 +66,8 @@ _MLFLOW_TAGS = {
 }
 """What MLflow keeps in tags and gitexp in the run's record."""
 
+_ARTIFACTS = {"artifacts.count": "artifact_count", "artifacts.size": "artifact_bytes"}
+
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 _MEANT = {"&&": "and", "&": "and", "||": "or", "|": "or", "~": "like", "contains": "like '%...%'"}
 _MOST_BEFORE, _MOST_AFTER = 50, 25
@@ -276,6 +278,9 @@ class _Parser:
         token = self.next
         if token.kind not in ("word", "field") or token.keyword:
             self.expected("a field", hint="A field is params.KEY, metrics.KEY, tags.KEY or run.NAME.")
+        if token.text.lower() in _ARTIFACTS:
+            self.advance()
+            return Meaning(Field("run", _ARTIFACTS[token.text.lower()]), self.now)
         prefix, dot, key = token.text.partition(".")
         kind = _PREFIXES.get(prefix.lower()) if dot else "run"
         if kind is None:
@@ -318,6 +323,8 @@ def _shown(text: str) -> str:
 
 
 def _like_prefix(prefix: str, key: str) -> str:
+    if prefix.lower() in ("artifact", "artifacts"):
+        return f"Write {' or '.join(_ARTIFACTS)}."
     near = _nearest(prefix, [*_PREFIXES, *ATTRIBUTES])
     if near in _PREFIXES:
         return f"Did you mean {near}.{key}?"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from gitexp.domain.config import parse_size
 from gitexp.domain.matching import (
     FALSE,
     TRUE,
@@ -23,7 +24,7 @@ from gitexp.domain.matching import (
 )
 from gitexp.domain.run import Status
 
-ValueKind = Literal["any", "number", "seconds", "time", "truth", "status", "commit", "text"]
+ValueKind = Literal["any", "number", "seconds", "bytes", "time", "truth", "status", "commit", "text"]
 
 _ATTRIBUTE_KINDS: dict[str, ValueKind] = {
     "status": "status",
@@ -34,6 +35,8 @@ _ATTRIBUTE_KINDS: dict[str, ValueKind] = {
     "exit_code": "number",
     "commit": "commit",
     "dirty": "truth",
+    "artifact_count": "number",
+    "artifact_bytes": "bytes",
 }
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]+)?|inf|infinity|nan)\Z", re.IGNORECASE)
 _LONGEST_NUMBER = 4_000
@@ -142,6 +145,8 @@ class Meaning:
         if self.kind == "seconds" and (length := _length(written.text)) is not None:
             return length
         number = written.number
+        if self.kind == "bytes" and number is None:
+            return _size(written.text)
         if self.kind == "any":
             return written.text if number is None else number
         if number is None and self.kind != "seconds" and written.truth is not None:
@@ -205,6 +210,13 @@ def _length(text: str) -> float | None:
         return None
     seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _LENGTH_PART.findall(found["parts"]))
     return -seconds if found["sign"] == "-" else seconds
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UnreadableValue("Expected bytes or a size.", "Write a number, or a size like 10MB or 64KiB.") from error
 
 
 def _precision(found: re.Match[str]) -> float:
