@@ -610,7 +610,7 @@ def test_a_tail_reads_what_was_appended(tmp_path: Path) -> None:
     assert [tuple(point) for point in found["acc", 0]] == [(0, 2.0, 7)]
     assert tail.read_new() == {}
     first.point("loss", 1, 3.0, 0.25)
-    path = sorted(tmp_path.glob("*.points"))[0]
+    path = min(tmp_path.glob("*.points"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     assert tail.read_new() == {}

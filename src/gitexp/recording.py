@@ -11,16 +11,17 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitexp.domain.environment import Environment
-from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, readable_name, run_id
+from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, readable_name, run_id, run_ref
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
 from gitexp.domain.run import CodeState, RunRecord, Status, run_to_dict
 from gitexp.domain.source import Source
+from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
 from gitexp.errors import GitexpError, StorageFailed, UsageError
 from gitexp.repo import Repository
@@ -256,7 +257,7 @@ class Recorder:
                 signal=signal,
             )
             self._journal.close(durable=False)
-            return self.repository.seal(self.run_id)
+            commit = self.repository.seal(self.run_id)
         except Exception as error:
             if self.strict:
                 raise
@@ -264,9 +265,25 @@ class Recorder:
                 f"{_explain(error)} The run '{self.name}' is kept in '{self.folder}'; the next gitexp command seals it."
             )
             return None
+        else:
+            self._tell_hooks(commit)
+            return commit
         finally:
             if self._owner is not None:
                 self._owner.release()
+
+    def _tell_hooks(self, commit: str) -> None:
+        hooks = self.repository.config.hooks_after
+        if not hooks:
+            return
+        from gitexp.hooks import run_hooks  # most repositories have none
+
+        [run] = self.repository.load([(run_ref(self.experiment, self.run_id), commit)])
+        if isinstance(run, RunSummary):
+            run = replace(run, ref=run_ref(run.record.experiment, self.run_id))  # the script may have moved it
+            environ = {name: value for name, value in os.environ.items() if name != JOIN}
+            folder = self.repository.git.work_tree
+            run_hooks(hooks, run, directory=folder, environ=environ, on_trouble=self._on_trouble)
 
     def _guard(self, act: Callable[..., Any], *arguments: Any) -> Any:
         try:

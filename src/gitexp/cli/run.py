@@ -12,11 +12,27 @@ from gitexp.cli.opening import EXPERIMENT, open_repository
 from gitexp.cli.tag import parse_tags
 from gitexp.cli.terminal import look, printable, tell
 from gitexp.cli.values import duration, status_cell
+from gitexp.domain.config import parse_span
 from gitexp.recording import RunRequest
 from gitexp.running.child import exit_like
 from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
 
 _DASHES = "gitexp.cli.run.dashes"
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """A length of time, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_span(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+SPAN = Span()
 
 
 class RunCommand(click.Command):
@@ -36,26 +52,53 @@ class RunCommand(click.Command):
     context_settings={"allow_interspersed_args": False},
     options_metavar="[OPTIONS]",
 )
-@click.option("-n", "--name", help="What to call the run; a readable name is made up otherwise.")
+@click.option("-n", "--name", "--label", help="What to call the run; a readable name is made up otherwise.")
 @click.option("-e", "--experiment", type=EXPERIMENT, help="Where it belongs.  [default: the setting experiment]")
 @click.option("-t", "--tag", "tags", metavar="KEY[=VALUE]", multiple=True, help="Attach a tag. Repeatable.")
 @click.option("--note", metavar="TEXT", help="Say what it is about.")
 @click.option("-m", "--module", is_flag=True, help="SCRIPT is a module's name, as for 'python -m'.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="[FILE:]KEY=VALUE",
+    multiple=True,
+    help="A value in params.yaml, another config file or a constant of SCRIPT, while it runs. Repeatable.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed every random number generator.")
+@click.option("--input", "inputs", metavar="PATH", multiple=True, help="A file or folder that it reads. Repeatable.")
+@click.option(
+    "--output",
+    "outputs",
+    metavar="PATTERN",
+    multiple=True,
+    help="Files that are artifacts if it makes or changes them, like 'models/**'. Repeatable.",
+)
+@click.option("--timeout", type=SPAN, metavar="TIME", help="End it after so long: 90s, 30min, 12h.")
+@click.option(
+    "--stop-when",
+    metavar="CONDITION",
+    multiple=True,
+    help='End it when this holds, like "metrics.loss > 10 for 5 steps". Repeatable.',
+)
+@click.option("--no-output-metrics", is_flag=True, help="Read no metrics from the lines that it prints.")
+@click.option("--no-autolog", is_flag=True, help="Do not watch the frameworks that it uses.")
 @click.option("--strict", is_flag=True, help="Stop where something cannot be recorded, instead of warning.")
 @click.argument("words", metavar="SCRIPT [ARGS]... | -- COMMAND [ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def command(ctx: click.Context, /, words: tuple[str, ...], module: bool, **said: Any) -> int:
+def command(ctx: click.Context, /, words: tuple[str, ...], **said: Any) -> int:
     """Run a Python script, a module, or after '--' any command, and record it.
 
-    Recorded are code, environment, params, metrics and output. Everything after SCRIPT goes to it untouched, and gitexp
-    leaves as it does: same output, same exit code.
+    Recorded are code, environment, params, metrics, new files and output. Everything after SCRIPT goes to it untouched,
+    and gitexp leaves as it does: same output, same exit code.
 
     \b
     gitexp run train.py --lr 0.1 --epochs 20
+    gitexp run --set optim.lr=0.1 --output 'models/**' train.py
     gitexp run -n baseline -e nyc-taxi -m taxi.train
+    gitexp run analysis.ipynb
     gitexp run -- torchrun --nproc-per-node 2 train.py
     """
-    kind = Kind.MODULE if module else Kind.COMMAND if ctx.meta[_DASHES] else Kind.FILE
+    kind = Kind.MODULE if said["module"] else Kind.COMMAND if ctx.meta[_DASHES] else Kind.FILE
     run = RunRequest(
         name=said["name"],
         experiment=said["experiment"],
@@ -63,7 +106,20 @@ def command(ctx: click.Context, /, words: tuple[str, ...], module: bool, **said:
         note=said["note"],
         strict=said["strict"] or None,
     )
-    request = LaunchRequest(kind=kind, words=list(words), environ=dict(os.environ), run=run)
+    request = LaunchRequest(
+        kind=kind,
+        words=list(words),
+        environ=dict(os.environ),
+        run=run,
+        overrides=said["overrides"],
+        seed=said["seed"],
+        inputs=said["inputs"],
+        outputs=said["outputs"],
+        output_metrics=False if said["no_output_metrics"] else None,
+        autolog=False if said["no_autolog"] else None,
+        stop_when=said["stop_when"],
+        timeout_s=said["timeout"],
+    )
     result = launch(request, open_repository(), on_trouble=_warn)
     _say_how_it_went(result)
     return exit_like(result.child)

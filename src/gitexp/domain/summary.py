@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from gitexp.domain.run import RunRecord
+from gitexp.domain.run import RunRecord, run_to_dict
 from gitexp.domain.values import Number, Value
 
 
@@ -37,6 +38,24 @@ class RunSummary:
 
 
 _FIELDS = tuple(RunSummary.__dataclass_fields__)
+
+_KEYS = (
+    "id name experiment status start end duration author host command directory entry_point exit_code signal code "
+    "parent inputs note warnings deleted"
+).split()
+
+
+def run_to_json(run: RunSummary) -> dict[str, Any]:
+    """The keys of `run.yaml`, null where not known, and `ref`, `commit`, `params`, `metrics` and `tags`."""
+    record = run_to_dict(run.record)
+    return {
+        **{key: record.get(key) for key in _KEYS},
+        "ref": run.ref,
+        "commit": run.commit,
+        "params": dict(run.params),
+        "metrics": dict(run.metrics),
+        "tags": dict(run.tags),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.identity import RunId, is_run_id, parse_run_id
 from gitexp.domain.run import Status
@@ -19,9 +19,13 @@ from gitexp.running.command import Command, Kind, resolve
 from gitexp.running.projectfiles import MetricsFile
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
+from gitexp.running.stopping import Stopper, StopRules, TimeLimit
 from gitexp.running.streams import hold_standard_streams
 from gitexp.running.watching import Launch, Watcher
 from gitexp.store.output import OutputLog
+
+if TYPE_CHECKING:
+    from gitexp.domain.stopping import StopRule
 
 __all__ = ["Kind", "LaunchRequest", "LaunchResult", "launch", "status_of"]
 
@@ -88,6 +92,7 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
         GitexpError: a name, param or tag cannot be recorded, or recording failed in a strict run.
     """
     hold_standard_streams()
+    rules = _stop_rules(request, repository)
     command = resolve(request.kind, request.words, request.environ)
     with SignalRelay() as relay:
         recorder = _begin(request, command, repository, on_trouble)
@@ -96,11 +101,11 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
                 command.program, command.arguments, environ=request.environ, on_output=_forget, relay=relay
             )
             return LaunchResult(child=child, status=status_of(child))
-        return _record(request, command, recorder, relay)
+        return _record(request, command, recorder, rules, relay)
 
 
 def status_of(child: ChildResult) -> Status:
-    """What the end of a process says of its run (docs/format.md, 1.4)."""
+    """What the end of a process says of its run (docs/format.md, 1.4), unless we ended it."""
     if child.signal is not None:
         return Status.KILLED if child.signal in STOPPING else Status.CRASHED
     if child.exit_code == 0:
@@ -128,15 +133,29 @@ def _begin(
         return None
 
 
-def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay: SignalRelay) -> LaunchResult:
-    here = Launch(recorder=recorder, directory=os.getcwd(), root=recorder.repository.git.work_tree, stop=recorder.warn)
-    watchers = _watchers(request, command, here)
+def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule]:
+    texts = (*request.stop_when, *repository.config.stop_when)
+    if not texts:
+        return []
+    from gitexp.domain.stopping import parse_stop_rule  # most runs have none
+
+    return [parse_stop_rule(text) for text in texts]
+
+
+def _record(
+    request: LaunchRequest, command: Command, recorder: Recorder, rules: Sequence[StopRule], relay: SignalRelay
+) -> LaunchResult:
+    stopper = Stopper(lambda: relay.child, recorder.warn)
+    root = recorder.repository.git.work_tree
+    here = Launch(recorder=recorder, directory=os.getcwd(), root=root, stop=stopper.stop)
+    watchers = _watchers(request, command, here, rules)
     try:
         child = _run(request, command, recorder, watchers, relay)
     except OSError as error:
         recorder.end(Status.FAILED)
         raise UsageError(f"'{command.program}' cannot be executed: {error.strerror}.") from error
-    status = status_of(child)
+    stopper.over()
+    status = Status.KILLED if stopper.reason else status_of(child)
     name = None if child.signal is None else _signal_name(child.signal)
     try:
         for watcher in watchers:
@@ -153,11 +172,20 @@ def _record(request: LaunchRequest, command: Command, recorder: Recorder, relay:
     )
 
 
-def _watchers(request: LaunchRequest, command: Command, here: Launch) -> list[Watcher]:  # noqa: ARG001
+def _watchers(
+    request: LaunchRequest,
+    command: Command,  # noqa: ARG001
+    here: Launch,
+    rules: Sequence[StopRule],
+) -> list[Watcher]:
     """All that look on, each in its own file. What one records first is not overwritten by a less sure `Source`."""
+    config = here.recorder.repository.config
+    limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
     return [
         Reports(here, request),
         MetricsFile(here),
+        *([StopRules(here, rules)] if rules else []),
+        *([TimeLimit(here, limit_s)] if limit_s else []),
     ]
 
 

@@ -79,6 +79,11 @@ class SignalRelay:
         os.close(self._wakeup)
 
     @property
+    def child(self) -> int | None:
+        """The process that signals go to; None before it is there and after its end."""
+        return self._child
+
+    @property
     def stopped_by(self) -> int | None:
         """The last signal that asked us to stop, or None."""
         self._collect()
