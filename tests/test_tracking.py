@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import gitexp
-from gitexp import tracking
+from gitexp import session
 from gitexp.errors import Ambiguous, NotARepository, NotFound, QueryError, UsageError
 from gitexp.reading import RunView
 
@@ -26,11 +26,11 @@ from gitexp.reading import RunView
 def in_repository(repo_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test works in a repository of its own and leaves no run active."""
     monkeypatch.chdir(repo_dir)
-    monkeypatch.setattr(tracking, "_experiment", None)
+    monkeypatch.setattr(session, "_experiment", None)
     yield
     while run := gitexp.active_run():
         run.end()
-    tracking._repositories.clear()
+    session._repositories.clear()
 
 
 @pytest.fixture
@@ -531,7 +531,7 @@ def test_one_run_that_cannot_be_sealed_holds_up_no_other(repo_dir: Path) -> None
     folder = repo_dir / ".git" / "gitexp" / "live" / "zzzzzzzzzzzz"
     folder.mkdir(parents=True)
     (folder / "1-0.events").write_bytes(b"gitexpevents\0\0" + (99).to_bytes(2, "little"))
-    tracking._repositories.clear()
+    session._repositories.clear()
     with pytest.warns(gitexp.GitexpWarning):
         assert gitexp.get_run("good").name == "good"
 

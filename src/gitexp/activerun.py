@@ -1,0 +1,249 @@
+"""A run being recorded from Python: what can be logged to it, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from gitexp import media
+from gitexp.domain.identity import RunId
+from gitexp.domain.keys import parse_artifact_path, parse_key
+from gitexp.domain.run import Status
+from gitexp.domain.source import Source
+from gitexp.domain.values import Number, plain_number
+from gitexp.errors import GitexpError, NotFound, UsageError
+from gitexp.recording import JOIN, Recorder
+
+_LARGEST_STEP = 2**63 - 1
+
+_now = clock.time
+
+
+class ActiveRun:
+    """A run being recorded. Use it as a context manager, or call `end`; the interpreter's exit ends what is left."""
+
+    def __init__(self, recorder: Recorder, *, launched: bool, on_end: Callable[[ActiveRun], None]) -> None:
+        self._recorder = recorder
+        self._launched = launched
+        self._on_end = on_end
+        self._steps: dict[str, int] = {}
+        self._point = recorder.point
+        self._is_implicit = False
+        self._besides: dict[Source, ActiveRun] = {}
+        self.commit: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<ActiveRun {self.name!r} {self.id}>"
+
+    @property
+    def id(self) -> RunId:
+        return self._recorder.run_id
+
+    @property
+    def name(self) -> str:
+        return self._recorder.name
+
+    @property
+    def experiment(self) -> str:
+        return self._recorder.experiment
+
+    def log_metric(self, key: str, value: Any, step: int | None = None, *, time: float | None = None) -> None:
+        """Record one value of a metric.
+
+        Args:
+            value: a number; numpy scalars and 0-d tensors too.
+            step: an integer; one more than the metric's last where it is left out, beginning with 0.
+            time: seconds since 1970, UTC; now where it is left out.
+        """
+        steps = self._steps
+        if type(value) is float and type(step) is int and key in steps:
+            steps[key] = step
+            try:
+                self._point(key, step, _now() if time is None else time, value)
+            except UsageError as error:  # a step beyond 64 bits
+                self._recorder.trouble(error)
+        else:
+            self._log_checked(key, value, step, time)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None, *, time: float | None = None) -> None:
+        """Record one value of each metric, all at the same step and time."""
+        moment = _now() if time is None else time
+        if not isinstance(metrics, Mapping):
+            self._recorder.trouble(
+                UsageError(f"Metrics are a mapping of keys to numbers, not {type(metrics).__name__}.")
+            )
+            return
+        for key, value in metrics.items():
+            self.log_metric(key, value, step, time=moment)
+
+    def log_param(self, key: str, value: Any) -> None:
+        """Record one param; a mapping gives one for each of its leaves, `key.name`."""
+        self._recorder.log_params({key: value})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record params, nested or flat."""
+        self._recorder.log_params(params)
+
+    def set_tag(self, key: str, value: object) -> None:
+        self._recorder.set_tags({key: value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        self._recorder.set_tags(tags)
+
+    def set_note(self, text: str) -> None:
+        """Say in free text what the run is about."""
+        self._recorder.set_note(str(text))
+
+    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Keep a file, or all files of a folder, in the run's folder `artifact_path` (its top where left out)."""
+        self._guard(self._log_artifact, os.fspath(local_path), artifact_path)
+
+    def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Keep every file below a folder, by its path in it; links that leave it are left out, with a warning."""
+        self._guard(self._log_artifacts, os.fspath(local_dir), artifact_path)
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        """Keep `text` as the artifact `artifact_file`."""
+        self._guard(lambda: self._recorder.add_bytes(str(text).encode("utf-8", "backslashreplace"), artifact_file))
+
+    def log_dict(self, dictionary: Any, artifact_file: str) -> None:
+        """Keep a mapping or list as YAML where the name ends in .yaml or .yml, else as JSON."""
+        self._guard(lambda: self._recorder.add_bytes(media.encode_dict(dictionary, artifact_file), artifact_file))
+
+    def log_table(self, data: Any, artifact_file: str) -> None:
+        """Keep a table: a DataFrame, a mapping of columns, or a list of row mappings.
+
+        CSV where the name ends in .csv, Parquet for .parquet (a DataFrame only), else JSON as {"columns", "data"}.
+        """
+        self._guard(lambda: self._recorder.add_bytes(media.encode_table(data, artifact_file), artifact_file))
+
+    def log_figure(self, figure: Any, artifact_file: str) -> None:
+        """Keep a matplotlib or plotly figure in the format that the name's ending says."""
+        self._guard(lambda: self._recorder.add_bytes(media.encode_figure(figure, artifact_file), artifact_file))
+
+    def log_image(self, image: Any, artifact_file: str) -> None:
+        """Keep an image: PIL, or an array of shape (H, W) or (H, W, 1 to 4), uint8 or floats in [0, 1]."""
+        self._guard(lambda: self._recorder.add_bytes(media.encode_image(image, artifact_file), artifact_file))
+
+    def beside(self, source: Source) -> ActiveRun:
+        """The same run, for what is known from `source`; it ends with this one."""
+        found = self._besides.get(source)
+        if found is None:
+            found = ActiveRun(self._recorder.beside(source), launched=self._launched, on_end=self._on_end)
+            self._besides[source] = found
+        return found
+
+    def end(self, status: str = "finished") -> str | None:
+        """End the run; gives its commit, or None where another process will seal it."""
+        parsed = _parse_status(status)
+        self._on_end(self)
+        if not self._recorder.ended:
+            self.commit = self._recorder.end(parsed)
+        return self.commit
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(status_of(error).value)
+
+    def _take_over(
+        self,
+        name: str | None,
+        experiment: str | None,
+        params: Mapping[str, Any],
+        tags: Mapping[str, object],
+        note: str | None,
+    ) -> None:
+        """What `start_run` says of a run that is being recorded already; the command line's word counts more."""
+        self._is_implicit = False
+        recorder = self._recorder
+        if name and not (self._launched and os.environ.get(f"{JOIN}_NAMED") == "1"):
+            recorder.rename(name)
+        if experiment and not (self._launched and os.environ.get(f"{JOIN}_PLACED") == "1"):
+            recorder.move(experiment)
+        recorder.log_params(params)
+        recorder.set_tags(tags)
+        if note:
+            recorder.set_note(note)
+
+    def _log_checked(self, key: str, value: Any, step: Any, time: float | None) -> None:
+        try:
+            parsed = parse_key(key, what="metric")
+            number: Number = plain_number(value, key=parsed)
+            at = self._steps.get(parsed, -1) + 1 if step is None else _parse_step(step, parsed)
+            moment = _now() if time is None else float(time)
+        except (GitexpError, TypeError, ValueError, OverflowError) as error:
+            self._recorder.trouble(error)
+            return
+        self._steps[parsed] = at
+        self._point(parsed, at, moment, number)
+
+    def _log_artifact(self, path: str, folder: str | None) -> None:
+        if os.path.isdir(path):
+            name = os.path.basename(os.path.abspath(path))
+            self._log_artifacts(path, f"{folder}/{name}" if folder else name)
+            return
+        name = os.path.basename(path)
+        self._recorder.add_file(path, f"{folder}/{name}" if folder else name)
+
+    def _log_artifacts(self, root: str, folder: str | None) -> None:
+        if not os.path.isdir(root):
+            raise NotFound(f"There is no folder '{root}'.")
+        if folder:
+            parse_artifact_path(folder)
+        inside = os.path.realpath(root)
+        for here, folders, names in os.walk(root):
+            folders.sort()
+            for name in folders:
+                if os.path.islink(os.path.join(here, name)):
+                    self._recorder.warn(f"The link '{os.path.join(here, name)}' to a folder is left out.")
+            for name in sorted(names):
+                path = os.path.join(here, name)
+                if os.path.islink(path) and not os.path.realpath(path).startswith(inside + os.sep):
+                    self._recorder.warn(f"The link '{path}' leaves the folder and is left out.")
+                    continue
+                relative = os.path.relpath(path, root).replace(os.sep, "/")
+                self._guard(self._recorder.add_file, path, f"{folder}/{relative}" if folder else relative)
+
+    def _guard(self, act: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except (GitexpError, OSError) as error:
+            self._recorder.trouble(error)
+        except Exception as error:
+            if self._recorder.strict:
+                raise
+            self._recorder.warn(f"{type(error).__name__}: {error}.")
+
+
+def status_of(error: BaseException | None) -> Status:
+    """What an exception that ends a run makes of it."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return Status.FINISHED
+    return Status.KILLED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+
+
+def _parse_status(status: str) -> Status:
+    """A final status; MLflow's upper-case names too."""
+    try:
+        parsed = Status(str(status).lower())
+    except ValueError as error:
+        raise UsageError(
+            f"'{status}' is no status.", hint="Use 'finished', 'failed', 'killed' or 'crashed'."
+        ) from error
+    if parsed is Status.RUNNING:
+        raise UsageError("A run cannot end as 'running'.", hint="Use 'finished', 'failed', 'killed' or 'crashed'.")
+    return parsed
+
+
+def _parse_step(step: Any, key: str) -> int:
+    plain = plain_number(step, key=f"{key}, step")
+    if plain != plain or int(plain) != plain or not -_LARGEST_STEP <= plain <= _LARGEST_STEP:
+        raise UsageError(f"The step of the metric '{key}' must be a whole number below 2^63, not {step!r}.")
+    return int(plain)
