@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gitexp.errors import GitexpError
+    from gitexp.integrations.imports import autolog
     from gitexp.repo import Repository
     from gitexp.tracking import (
         ActiveRun,
@@ -52,6 +53,7 @@ __all__ = [
     "Repository",
     "__version__",
     "active_run",
+    "autolog",
     "end_run",
     "get_run",
     "log_artifact",
@@ -73,7 +75,7 @@ __all__ = [
     "start_run",
 ]
 
-_ELSEWHERE = {"GitexpError": "errors", "Repository": "repo"}
+_ELSEWHERE = {"GitexpError": "errors", "Repository": "repo", "autolog": "integrations.imports"}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,14 +26,14 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.source import Source
 
 if TYPE_CHECKING:
-    from gitexp.tracking import ActiveRun
+    from gitexp.activerun import ActiveRun
 
 Wrapper = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """`wrapper(original, args, kwargs)`, called instead of the original; `args` begin with `self` for a method."""
@@ -125,6 +125,15 @@ _inside: contextvars.ContextVar[bool | None] = contextvars.ContextVar("gitexp_in
 """Whether what happens here is part of a training; None in a thread that nobody has told, like a worker's."""
 
 
+_left_alone: set[str] = set()
+
+
+def leave_alone(frameworks: Iterable[str]) -> None:
+    """Log nothing of these frameworks from now on, and all others again."""
+    global _left_alone
+    _left_alone = set(frameworks)
+
+
 def is_inside() -> bool:
     """Whether a training that is recorded already is under way here, so that this is a part of it."""
     inside = _inside.get()
@@ -132,13 +141,13 @@ def is_inside() -> bool:
 
 
 @contextmanager
-def outermost(framework: str) -> Iterator[bool]:  # noqa: ARG001
+def outermost(framework: str) -> Iterator[bool]:
     """Gives whether this is a training of its own; everything within is not.
 
     Where several threads train at once, without runs of their own, the first one is.
     """
     global _busy
-    if is_inside():
+    if framework in _left_alone or is_inside():
         yield False
         return
     token = _inside.set(True)
@@ -188,17 +197,34 @@ def training(framework: str) -> Iterator[ActiveRun | None]:
             yield run
 
 
+@contextmanager
+def child(run: ActiveRun, name: str | None = None, *, params: Mapping[str, Any] | None = None) -> Iterator[ActiveRun]:
+    """A nested run of `run`, the active one within, which ends as the block does. Costs some milliseconds.
+
+    Trainings within are still part of the one around, unless `apart` says otherwise.
+    """
+    from gitexp import session as runs  # only where a framework is used
+
+    token = runs.stack.set((*runs.stack.get(), run))  # or `start_run` would join a launched run instead of nesting
+    try:
+        nested = runs.start_run(name, params=params, nested=True)
+        with nested:
+            yield nested
+    finally:
+        runs.stack.reset(token)
+
+
 def warn(message: str) -> None:
     """Put a sentence into the record, once; tell the user only where there is no run to tell it to."""
-    from gitexp import tracking  # only where a framework is used
+    from gitexp import session as runs  # only where a framework is used
 
     try:
-        run = tracking.active_run() or tracking.launched_run()
+        run = runs.active_run() or runs.launched_run()
         if run is not None:
             run.beside(Source.AUTOLOG)._recorder.warn(message)
         elif message not in _told:
             _told.add(message)
-            tracking._warn(message)
+            runs.warn(message)
     except Exception:  # nobody is left to tell
         pass
 
@@ -208,13 +234,13 @@ _told: set[str] = set()
 
 def _open() -> tuple[ActiveRun | None, ActiveRun | None]:
     """The run to log to, and that run again where it was made for this."""
-    from gitexp import tracking  # only where a framework is used
+    from gitexp import session as runs  # only where a framework is used
 
     try:
-        found = tracking.active_run() or tracking.launched_run()
+        found = runs.active_run() or runs.launched_run()
         if found is not None:
             return found, None
-        own = tracking.start_run()
+        own = runs.start_run()
     except Exception as error:
         warn(f"Autologging records nothing here. {error}")
         return None, None

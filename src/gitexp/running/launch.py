@@ -14,6 +14,7 @@ from gitexp.domain.run import Status
 from gitexp.errors import StorageFailed, UsageError
 from gitexp.recording import JOIN, Recorder, RunRequest
 from gitexp.repo import Repository
+from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, resolve
 from gitexp.running.projectfiles import MetricsFile
@@ -181,9 +182,11 @@ def _watchers(
     """All that look on, each in its own file. What one records first is not overwritten by a less sure `Source`."""
     config = here.recorder.repository.config
     limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
+    autologs = config.autolog if request.autolog is None else request.autolog
     return [
         Reports(here, request),
         MetricsFile(here),
+        *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
         *([TimeLimit(here, limit_s)] if limit_s else []),
     ]

@@ -16,8 +16,11 @@ LAUNCHERS = ("torchrun", "torch.distributed.run", "torch.distributed.launch", "a
 def _begin():
     here = os.path.dirname(__file__)
     folder = None if _is_launcher() else os.environ.pop("GITEXP_CAPTURE", None)  # what a script starts does not report
+    frameworks = None if _is_launcher() else os.environ.pop("GITEXP_AUTOLOG", None)
     if folder:
         import gitexp_capture
+    if frameworks:
+        import gitexp_frameworks
     while here in sys.path:
         sys.path.remove(here)
     sys.path_importer_cache.pop(here, None)
@@ -30,6 +33,8 @@ def _begin():
         os.environ.pop("PYTHONPATH", None)
     if folder:
         gitexp_capture.begin(folder)
+    if frameworks:
+        gitexp_frameworks.begin(frameworks)
 
 
 def _is_launcher():
