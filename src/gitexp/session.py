@@ -88,7 +88,7 @@ def start_run(
     )
     run = None if active or _joined else _join(request)
     if run is None:
-        run = ActiveRun(_begin(request), launched=False, on_end=_deactivate)
+        run = ActiveRun(_begin(request, active[-1] if active else None), launched=False, on_end=_deactivate)
         _watch_exit()
     _activate(run)
     return run
@@ -164,8 +164,10 @@ def _launched_run() -> RunId | None:
     return parse_run_id(name) if is_run_id(name) else None
 
 
-def _begin(request: RunRequest) -> Recorder:
-    recorder = Recorder.begin(repository(), request, on_trouble=warn)
+def _begin(request: RunRequest, parent: ActiveRun | None) -> Recorder:
+    """Begin a run. What troubles a nested one is told where its parent tells it."""
+    on_trouble = parent._recorder._on_trouble if parent else warn
+    recorder = Recorder.begin(repository(), request, on_trouble=on_trouble)
     recorder.set_environment(capture_environment())
     return recorder
 
