@@ -10,6 +10,7 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import run_ref
 from gitexp.domain.metrics import History
 from gitexp.domain.pointer import Pointer
+from gitexp.domain.resuming import Continuation, continued
 from gitexp.domain.run import Content, Run
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import NotFound
@@ -21,6 +22,7 @@ class State:
     run: Run
     event: RunEvent
     before: str | None
+    token: str | None = None
 
 
 class MemoryRunStore:
@@ -32,10 +34,21 @@ class MemoryRunStore:
     def create(self, run: Run, signature: Signature) -> str:
         ref = run_ref(run.record.experiment, run.record.id)
         if ref not in self._tips:
-            sizes = [item.size_bytes if isinstance(item, Pointer) else len(item) for item in run.artifacts.values()]
-            whole = run.changed(artifact_count=len(sizes), artifact_bytes=sum(sizes))
-            self._tips[ref] = self._put(whole, "seal", signature, None)
+            self._tips[ref] = self._put(_counted(run), "seal", signature, None)
         return self._tips[ref]
+
+    def extend(self, continuation: Continuation, signature: Signature) -> str:
+        resumption = continuation.resumption
+        before = self._tips.get(resumption.ref, resumption.commit)
+        if before not in self._states:
+            raise NotFound(f"The run at '{resumption.ref}' is gone.")
+        if resumption.token not in (state.token for state in self._chain(before)):
+            run = continued(self.read(before), continuation)
+            self._tips[resumption.ref] = self._put(_counted(run), "resume", signature, before, resumption.token)
+        return self._tips[resumption.ref]
+
+    def read(self, commit: str) -> Run:
+        return replace(self._states[commit].run, consumed=())
 
     def tips(self) -> dict[str, str]:
         return dict(self._tips)
@@ -67,17 +80,15 @@ class MemoryRunStore:
         return self._states[commit].run.code_tree
 
     def events(self, commit: str) -> list[RunEvent]:
-        found = []
-        at: str | None = commit
-        while at is not None:
-            found.append(self._states[at].event)
-            at = self._states[at].before
-        return found
+        return [state.event for state in self._chain(commit)]
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        run = self._states[commit].run
-        code = run.record.code
-        return (*([code.commit] if code and code.commit else []), *run.consumed)
+        found: list[str] = []
+        for state in reversed(list(self._chain(commit))):
+            if state.event.kind in ("seal", "resume"):
+                code = state.run.record.code
+                found += [*([code.commit] if code and code.commit else []), *state.run.consumed]
+        return tuple(dict.fromkeys(found))
 
     def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
         if ref not in self._tips:
@@ -96,10 +107,16 @@ class MemoryRunStore:
         del self._tips[ref]
         return True
 
-    def _put(self, run: Run, kind: str, signature: Signature, before: str | None) -> str:
+    def _chain(self, commit: str) -> Iterator[State]:
+        at: str | None = commit
+        while at is not None:
+            yield self._states[at]
+            at = self._states[at].before
+
+    def _put(self, run: Run, kind: str, signature: Signature, before: str | None, token: str | None = None) -> str:
         commit = f"{next(self._numbers):040x}"
         event = RunEvent(kind=kind, commit=commit, author=signature.author, time=float(int(signature.time)), message="")
-        self._states[commit] = State(run, event, before)
+        self._states[commit] = State(run, event, before, token)
         return commit
 
     def _summary(self, ref: str, commit: str) -> RunSummary:
@@ -112,3 +129,8 @@ class MemoryRunStore:
             tags=run.tags,
             metrics=run.metrics,
         )
+
+
+def _counted(run: Run) -> Run:
+    sizes = [item.size_bytes if isinstance(item, Pointer) else len(item) for item in run.artifacts.values()]
+    return run.changed(artifact_count=len(sizes), artifact_bytes=sum(sizes))

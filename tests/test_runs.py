@@ -18,6 +18,7 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import RunId, run_id, run_ref
 from gitexp.domain.metrics import History
 from gitexp.domain.pointer import Pointer
+from gitexp.domain.resuming import Continuation, Resumption
 from gitexp.domain.run import CodeState, Input, Run, RunRecord, SkippedFile, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import NotFound
@@ -79,6 +80,39 @@ def make_run(number: int = 1, **changes: object) -> Run:
         output=b"epoch 1\r\nepoch 2\n",
         **changes,  # type: ignore[arg-type]
     )
+
+
+def continuation(store: RunStore, ref: str, token: str = "tttttttttttt", **changes: object) -> Continuation:
+    """Two more points, a param that changed, another artifact, from a machine elsewhere."""
+    commit = store.tips().get(ref, "0" * 40)
+    added = Run(
+        record=RunRecord(
+            id=RunId(ref.rpartition("/")[2]),
+            name="baseline",
+            experiment="nyc taxi",
+            status=Status.KILLED,
+            start=1_790_001_000.0,
+            end=1_790_001_005.0,
+            duration_s=5.0,
+            author="Bob <bob@example.org>",
+            host="node-4",
+            command=("python", "train.py", "--resume"),
+            signal="SIGINT",
+            inputs=(Input(kind="file", name="more.csv"), Input(kind="file", name="data.csv", digest="sha256:ab")),
+            warnings=("two",),
+        ),
+        params={"lr": 0.2, "epochs": 3},
+        tags={"stage": "late"},
+        metrics={"loss": 0.125, "new": 1},
+        histories={
+            "loss": History.of([(2, 1_790_001_001.0, 0.2), (3, 1_790_001_002.0, 0.125)]),
+            "new": History.of([(0, 1_790_001_001.0, 1)]),
+        },
+        artifacts={"plots/roc.txt": b"another\n", "plots": b"clashes", "empty/x": b"clashes too", "later": POINTER},
+        output=b"epoch 3\n",
+        **changes,  # type: ignore[arg-type]
+    )
+    return Continuation(resumption=Resumption(ref=ref, commit=commit, token=token), added=added)
 
 
 def load(store: RunStore, ref: str, commit: str) -> RunSummary:
@@ -166,6 +200,87 @@ def test_only_the_newest_state_is_removed(store: RunStore) -> None:
     assert store.tips() == {}
 
 
+def test_a_resumed_run_holds_what_was_there_and_what_came(store: RunStore) -> None:
+    """Histories go on, newer values of params, tags and artifacts count, the rest stays, the old state too."""
+    run = make_run()
+    sealed = store.create(run, ANN)
+    [ref] = store.tips()
+    commit = store.extend(continuation(store, ref), ANN)
+    assert store.tips() == {ref: commit}
+    found = load(store, ref, commit)
+    record = found.record
+    assert found.params == {**run.params, "lr": 0.2, "epochs": 3}
+    assert found.tags == {**run.tags, "stage": "late"}
+    assert found.metrics == {**run.metrics, "loss": 0.125, "new": 1}
+    assert store.history(commit, "loss").values.tolist() == [0.5, 0.25, 0.2, 0.125]
+    assert store.history(commit, "loss").steps.tolist() == [0, 1, 2, 3]
+    assert store.history(commit, "steps") == run.histories["steps"]
+    assert store.artifacts(commit) == {**run.artifacts, "plots/roc.txt": b"another\n", "later": POINTER}
+    assert store.environment(commit) == run.environment
+    assert store.output(commit) == b"epoch 1\r\nepoch 2\n... resumed 2026-09-21T14:30:00.000Z ...\nepoch 3\n"
+    assert (record.status, record.start, record.end) == (Status.KILLED, run.record.start, 1_790_001_005.0)
+    assert (record.duration_s, record.signal, record.exit_code) == (17.25, "SIGINT", None)
+    assert (record.author, record.host, record.command[-1]) == (ANN.author, "node-4", "--resume")
+    assert (record.artifact_count, record.code) == (5, run.record.code)
+    assert [item.name for item in record.inputs] == ["data.csv", "more.csv"]
+    assert record.warnings[:3] == ("one", "two", "The param 'lr' was 0.1 and became 0.2 when the run was resumed.")
+    assert len(record.warnings) == 5 and "'plots'" in record.warnings[3] and "'empty/x'" in record.warnings[4]
+    assert [event.kind for event in store.events(commit)] == ["resume", "seal"]
+    assert load(store, ref, sealed).params == run.params and store.output(sealed) == run.output
+
+
+def test_a_whole_run_is_read_at_once(store: RunStore) -> None:
+    """`read` gives what `create` was given."""
+    run = make_run()
+    found = store.read(store.create(run, ANN))
+    assert found.changed(artifact_count=0, artifact_bytes=0) == run
+
+
+def test_resuming_twice_adds_once(store: RunStore) -> None:
+    """Who seals a resumption again, as the first try died after its commit, adds nothing; a tag since then stays."""
+    store.create(make_run(), ANN)
+    [ref] = store.tips()
+    again = continuation(store, ref)
+    first = store.extend(again, ANN)
+    assert store.extend(again, replace(ANN, time=ANN.time + 60)) == first
+    tagged = store.change(ref, lambda old: replace(old, tags={**old.tags, "best": "yes"}), "tag", ANN)
+    assert store.extend(again, ANN) == tagged
+    other = store.extend(continuation(store, ref, "uuuuuuuuuuuu"), ANN)
+    assert [event.kind for event in store.events(other)] == ["resume", "tag", "resume", "seal"]
+    assert len(store.history(other, "loss")) == 6
+
+
+def test_what_others_changed_while_a_run_went_on_stays(store: RunStore) -> None:
+    """A resumption builds on the tip that it finds at its end: tags, notes and names given meanwhile are kept."""
+    store.create(make_run(), ANN)
+    [ref] = store.tips()
+    going_on = continuation(store, ref)
+
+    def edit(old: RunSummary) -> RunSummary:
+        return replace(old, tags={"best": "yes"}, record=replace(old.record, name="renamed", note="good"))
+
+    store.change(ref, edit, "tag", ANN)
+    found = load(store, ref, store.extend(going_on, ANN))
+    assert found.tags == {"best": "yes", "stage": "late"}
+    assert (found.record.name, found.record.note) == ("renamed", "good")
+    again = replace(continuation(store, ref, "uuuuuuuuuuuu"), name="mine", note="")
+    found = load(store, ref, store.extend(again, ANN))
+    assert (found.record.name, found.record.note) == ("mine", None)
+
+
+def test_a_resumption_outlives_its_run(store: RunStore) -> None:
+    """Where somebody removed the run meanwhile, the state resumed is built on; where that is gone too, it says so."""
+    sealed = store.create(make_run(), ANN)
+    [ref] = store.tips()
+    going_on = continuation(store, ref)
+    assert store.remove(ref, sealed)
+    commit = store.extend(going_on, ANN)
+    assert store.tips() == {ref: commit}
+    assert [event.kind for event in store.events(commit)] == ["resume", "seal"]
+    with pytest.raises(NotFound, match="is gone"):
+        store.extend(continuation(store, run_ref("x", RunId("k" * 12))), ANN)
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Random operations give the same answers from both stores."""
 
@@ -200,6 +315,10 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both(lambda store: store.change(ref, edit, "rm" if deleted else "restore", ANN))
 
+    @rule(ref=refs, token=st.sampled_from(["aaaaaaaaaaaa", "bbbbbbbbbbbb"]))
+    def resume(self, ref: str, token: str) -> None:
+        self.both(lambda store: store.extend(continuation(store, ref, token), ANN))
+
     @rule(ref=refs)
     def remove(self, ref: str) -> None:
         self.both(lambda store: store.remove(ref, store.tips().get(ref, "0" * 40)))
@@ -211,6 +330,7 @@ class StoreMachine(RuleBasedStateMachine):
             other = self.memory.tips()[ref]
             one, two = load(self.git, ref, commit), load(self.memory, ref, other)
             assert (one.record, one.tags, one.params) == (two.record, two.tags, two.params)
+            assert self.git.read(commit) == self.memory.read(other)
             kinds = [event.kind for event in self.git.events(commit)]
             assert kinds == [event.kind for event in self.memory.events(other)]
 

@@ -66,6 +66,8 @@ class SealedSource:
 @dataclass(frozen=True, slots=True)
 class LiveSource:
     run: Run
+    resumed: SealedSource | None = None
+    """The state that the live run goes on with."""
 
     def history(self, key: str) -> History:
         if key not in self.run.histories:
@@ -85,11 +87,12 @@ class LiveSource:
         return self.run.code_tree
 
     def events(self) -> list[RunEvent]:
-        return []
+        return self.resumed.events() if self.resumed else []
 
     def parents(self) -> tuple[str, ...]:
         code = self.run.record.code
-        return (*([code.commit] if code and code.commit else []), *self.run.consumed)
+        known = self.resumed.parents() if self.resumed else ()
+        return tuple(dict.fromkeys((*known, *([code.commit] if code and code.commit else []), *self.run.consumed)))
 
 
 class RunView:
@@ -178,7 +181,7 @@ class RunView:
         return Code(self._source.code_tree(), self._objects, self._content)
 
     def events(self) -> list[RunEvent]:
-        """The run's own history, newest first; empty while it is live."""
+        """The run's own history, newest first, as far as it is sealed."""
         return self._source.events()
 
     def parents(self) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ from gitexp.domain.config import Config, parse_config
 from gitexp.domain.identity import RUNS, RunId, parse_name, run_ref
 from gitexp.domain.keys import parse_key
 from gitexp.domain.pointer import Pointer
-from gitexp.domain.run import Run, Status
+from gitexp.domain.resuming import continued
+from gitexp.domain.run import Run, RunRecord, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.domain.values import parse_tag_value
-from gitexp.errors import Ambiguous, GitexpError, NotFound, StorageFailed, UsageError
+from gitexp.errors import Ambiguous, CorruptData, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.reading import LiveSource, RunSource, RunView, SealedSource
 from gitexp.store.content import ContentStore
 from gitexp.store.experiments import ExperimentStore
@@ -33,6 +34,7 @@ from gitexp.store.sealing import forget, seal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gitexp.domain.matching import Query
     from gitexp.domain.selector import Best, ByText, Selector
     from gitexp.store.index import RunIndex
 
@@ -209,8 +211,11 @@ class Repository:
         keys = parse_sort(sort)
         scope: dict[str, Any] = {"experiment": tuple(experiments) or None, "deleted": deleted}
         self.index.refresh()
+        running = self.live_summaries(experiments)
+        live = [run for run in running if deleted != "only" and matches(query, run)]
+        if running and deleted != "only":
+            query = _without(query, running)
         total = self.index.count(query, **scope)
-        live = [run for run in self.live_summaries(experiments) if deleted != "only" and matches(query, run)]
         if not live:
             return Runs(self.index.search(query, sort=keys, limit=limit, offset=offset, **scope), total)
         last = None if limit is None else limit + offset
@@ -261,7 +266,7 @@ class Repository:
         """Everything of a run that a search found."""
         source: RunSource
         if summary.commit is None:
-            source = LiveSource(self.live.read(summary.record.id))
+            source = self._live_source(summary.record.id)
         else:
             source = SealedSource(self.runs, summary.commit)
         return RunView(summary, source, self.objects, self.content)
@@ -271,12 +276,46 @@ class Repository:
         found = []
         for entry in self.live.list():
             try:
-                run = self.live.summary(entry.run_id)
+                run = self._live_summary(entry.run_id)
             except (GitexpError, OSError):  # sealed meanwhile, or not begun; fsck tells of damage
                 continue
             if not experiments or run.record.experiment in experiments:
-                found.append(_live_summary(run))
+                found.append(run)
         return found
+
+    def _live_summary(self, run_id: RunId) -> RunSummary:
+        continuation = self.live.continuation(run_id, in_full=False)
+        if continuation is None:
+            return _summary_of(self.live.summary(run_id))
+        resumption = continuation.resumption
+        tip = self.refs.read(resumption.ref) or resumption.commit
+        [before] = self.runs.load([(resumption.ref, tip)])
+        if isinstance(before, BrokenRun):
+            raise CorruptData(before.reason)
+        known = Run(record=before.record, params=before.params, tags=before.tags, metrics=before.metrics)
+        run = replace(_summary_of(continued(known, continuation)), ref=resumption.ref)
+        count, size = run.record.artifact_count, run.record.artifact_bytes
+        return _with(
+            run,
+            artifact_count=before.record.artifact_count + count,
+            artifact_bytes=before.record.artifact_bytes + size,
+        )
+
+    def _live_source(self, run_id: RunId) -> LiveSource:
+        continuation = self.live.continuation(run_id)
+        if continuation is None:
+            return LiveSource(self.live.read(run_id))
+        tip = self.refs.read(continuation.resumption.ref) or continuation.resumption.commit
+        return LiveSource(continued(self.runs.read(tip), continuation), SealedSource(self.runs, tip))
+
+    def live_run(self, run_id: RunId) -> Run:
+        """Everything of a live run; of a resumed one, what was there before too.
+
+        Raises:
+            NotFound: there is no such run, or it never began.
+            UnknownFormat, CorruptData
+        """
+        return self._live_source(run_id).run
 
     # Changing.
 
@@ -342,7 +381,7 @@ class Repository:
     def _recover(self, run_id: RunId) -> RecoveredRun | None:
         name, status = str(run_id), Status.CRASHED
         try:
-            record = self.live.summary(run_id).record
+            record = self._live_summary(run_id).record
             name, status = record.name, Status.CRASHED if record.status is Status.RUNNING else record.status
             return RecoveredRun(run_id=run_id, name=name, status=status, commit=self.seal(run_id))
         except NotFound:
@@ -373,25 +412,30 @@ class Repository:
         return found
 
     def _best(self, selector: Best) -> list[RunSummary]:
-        from gitexp.domain.matching import Field, SortKey, sort_summaries  # recording does without
+        from gitexp.domain.matching import And, Field, SortKey, sort_summaries  # recording does without
 
         experiments = _one(selector.experiment)
-        sealed = self.index.best(selector.metric, selector.maximize, experiment=experiments or None)
-        live = [run for run in self.live_summaries(experiments) if _has_number(run, selector.metric)]
+        running = self.live_summaries(experiments)
         order = (SortKey(Field("metric", selector.metric), selector.maximize),)
-        return sort_summaries([*([sealed] if sealed else []), *live], order)[:1]
+        query = _without(And(()), running)
+        sealed = self.index.search(query, sort=order, limit=1, experiment=experiments or None)
+        return sort_summaries([run for run in (*sealed, *running) if _has_number(run, selector.metric)], order)[:1]
 
     def _by_text(self, selector: ByText, experiment: str | None) -> list[RunSummary]:
         """Runs by name, else by id, else by commit; of the first way that finds any, those not removed if there are."""
         text = selector.text
         live = self.live_summaries()
+        running = {run.record.id for run in live}
+
+        def both(sealed: list[RunSummary], fits: Callable[[RunRecord], bool]) -> list[RunSummary]:
+            known = [run for run in sealed if run.record.id not in running]
+            return [*known, *(run for run in live if fits(run.record))]
+
         ways: list[Callable[[], list[RunSummary]]] = [
-            lambda: [*self.index.by_name(text), *(run for run in live if run.record.name == text)],
+            lambda: both(self.index.by_name(text), lambda record: record.name == text),
         ]
         if selector.may_be_id:
-            ways.append(
-                lambda: [*self.index.by_id_prefix(text), *(run for run in live if run.record.id.startswith(text))]
-            )
+            ways.append(lambda: both(self.index.by_id_prefix(text), lambda record: record.id.startswith(text)))
         if selector.may_be_commit:
             ways.append(lambda: self.index.by_commit_prefix(text))
         for way in ways:
@@ -413,7 +457,7 @@ class Repository:
         return os.path.join(state, "gitexp", digest)
 
 
-def _live_summary(run: Run) -> RunSummary:
+def _summary_of(run: Run) -> RunSummary:
     sizes = [item.size_bytes if isinstance(item, Pointer) else len(item) for item in run.artifacts.values()]
     return RunSummary(
         ref=run_ref(run.record.experiment, run.record.id),
@@ -427,6 +471,13 @@ def _live_summary(run: Run) -> RunSummary:
 
 def _with(run: RunSummary, **changes: Any) -> RunSummary:
     return replace(run, record=replace(run.record, **changes))
+
+
+def _without(query: Query, runs: Iterable[RunSummary]) -> Query:
+    """The query without what is sealed of runs that go on."""
+    from gitexp.domain.matching import And, Equal, Field, Not  # recording does without
+
+    return And((query, Not(Equal(Field("run", "id"), tuple(run.record.id for run in runs)))))
 
 
 def _has_number(run: RunSummary, metric: str) -> bool:

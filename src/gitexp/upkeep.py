@@ -78,10 +78,11 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
     """
     now = time.time()
     limit = now - (repository.config.gc_keep_s if keep_s is None else keep_s)
+    live = {entry.run_id for entry in repository.live.list()}
     expired = [
         run
         for run in repository.search(deleted="only")
-        if run.record.deleted is not None and run.record.deleted <= limit
+        if run.record.deleted is not None and run.record.deleted <= limit and run.record.id not in live
     ]
     refs = {run.ref for run in expired}
     remaining = {ref: commit for ref, commit in repository.tips().items() if ref not in refs}
@@ -169,7 +170,7 @@ def _check_content(repository: Repository, pointers: dict[str, str], *, full: bo
 def _check_live(repository: Repository) -> Iterator[Finding]:
     for entry in repository.live.list():
         try:
-            run = repository.live.read(entry.run_id)
+            run = repository.live_run(entry.run_id)
         except GitexpError as error:
             yield Finding(severity=Severity.ERROR, where=f"live run {entry.run_id}", what=str(error))
             continue

@@ -15,15 +15,17 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import DEFAULT_EXPERIMENT, RunId, is_run_id, readable_name
 from gitexp.domain.keys import parse_artifact_path, shorten
 from gitexp.domain.pointer import Pointer
+from gitexp.domain.resuming import Continuation, Resumption
 from gitexp.domain.run import Content, Input, Run, RunRecord, Status, run_from_dict
 from gitexp.domain.values import Value, same_value
-from gitexp.errors import Conflict, InvalidName, NotFound
+from gitexp.errors import Conflict, CorruptData, InvalidName, NotFound
 from gitexp.store.git.durable import failure, make_folder, sync_folder
 from gitexp.store.journal import POINTS
 from gitexp.store.output import read_output
 from gitexp.store.playback import Event, Journals, read_journals, read_summary
 
 _LOCK = "lock"
+_RESUMES = "resumes"
 _ADOPT_TRIES = 4
 
 
@@ -76,8 +78,11 @@ class LiveRuns:
         self.folder = os.path.join(gitexp_dir, "live")
         self._temporary = os.path.join(gitexp_dir, "tmp")
 
-    def create(self, run_id: RunId) -> LiveFolder:
+    def create(self, run_id: RunId, resumes: Resumption | None = None) -> LiveFolder:
         """Make the run's folder. It appears with its lock held, so no other process takes it for an abandoned one.
+
+        Args:
+            resumes: the sealed run that goes on.
 
         Raises:
             Conflict: there is such a run already.
@@ -95,6 +100,8 @@ class LiveRuns:
             fd = os.open(os.path.join(made, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if resumes is not None:
+                    _write_durably(os.path.join(made, _RESUMES), resumes.to_line())
                 os.rename(made, final)
                 sync_folder(self.folder)
             except BaseException:
@@ -134,7 +141,7 @@ class LiveRuns:
         return None
 
     def read(self, run_id: RunId, *, is_over: bool = False) -> Run:
-        """The run as its journals say, with everything logged.
+        """The run as its journals say, with everything logged; of a resumed one what was logged since.
 
         Args:
             is_over: nobody records it any more: without an end of its own, it crashed after its last record.
@@ -143,9 +150,8 @@ class LiveRuns:
             NotFound: there is no such run, or it never began.
             UnknownFormat, CorruptData
         """
-        folder = os.path.join(self.folder, run_id)
-        run = _assemble(run_id, self._journals(run_id, read_journals), is_over=is_over)
-        return replace(run, output=read_output(folder))
+        _, run = _assemble(run_id, self._journals(run_id, read_journals), is_over=is_over)
+        return replace(run, output=read_output(os.path.join(self.folder, run_id)))
 
     def summary(self, run_id: RunId) -> Run:
         """The run without histories and output, quick where there are millions of points.
@@ -154,7 +160,43 @@ class LiveRuns:
             NotFound: there is no such run, or it never began.
             UnknownFormat, CorruptData
         """
-        return _assemble(run_id, self._journals(run_id, read_summary), is_over=False)
+        return _assemble(run_id, self._journals(run_id, read_summary), is_over=False)[1]
+
+    def continuation(self, run_id: RunId, *, is_over: bool = False, in_full: bool = True) -> Continuation | None:
+        """What was logged since a sealed run was resumed; None where the live run began by itself.
+
+        Args:
+            is_over: as for `read`.
+            in_full: with histories and output.
+
+        Raises:
+            NotFound: there is no such run, or it never began.
+            UnknownFormat, CorruptData
+        """
+        resumption = self.resumption(run_id)
+        if resumption is None:
+            return None
+        journals = self._journals(run_id, read_journals if in_full else read_summary)
+        assembly, run = _assemble(run_id, journals, is_over=is_over)
+        if in_full:
+            run = replace(run, output=read_output(os.path.join(self.folder, run_id)))
+        changes = assembly.changes
+        note = (changes["note"] or "") if "note" in changes else None
+        return Continuation(resumption=resumption, added=run, name=changes.get("name"), note=note)
+
+    def resumption(self, run_id: RunId) -> Resumption | None:
+        """What the live run goes on with; None where it began by itself.
+
+        Raises:
+            CorruptData
+        """
+        try:
+            with open(os.path.join(self.folder, run_id, _RESUMES), encoding="ascii") as file:
+                return Resumption.from_line(file.read())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError as error:
+            raise CorruptData(f"What the live run '{run_id}' goes on with cannot be read: {error}.") from error
 
     def remove(self, run_id: RunId) -> None:
         """Remove the run's folder at once for others; nothing there is fine."""
@@ -176,6 +218,13 @@ class LiveRuns:
             return read(os.path.join(self.folder, run_id))
         except FileNotFoundError as error:
             raise NotFound(f"There is no live run '{run_id}'.") from error
+
+
+def _write_durably(path: str, text: str) -> None:
+    with open(path, "x", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _lock(fd: int) -> bool:
@@ -320,7 +369,7 @@ _TELL: Mapping[str, Callable[[_Assembly, Event], None]] = {
 }
 
 
-def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> Run:
+def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> tuple[_Assembly, Run]:
     assembly = _Assembly()
     for event in journals.events:
         tell = _TELL.get(event.kind)
@@ -343,7 +392,7 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> Run:
     )
     if is_over and record.status is Status.RUNNING:
         record = _crashed(record, journals.last_time)
-    return Run(
+    return assembly, Run(
         record=record,
         params=assembly.params,
         tags=assembly.tags,

@@ -25,9 +25,10 @@ from gitexp.domain.metrics import (
     load_points,
 )
 from gitexp.domain.pointer import LONGEST_POINTER, Pointer, parse_pointer
+from gitexp.domain.resuming import Continuation, continued
 from gitexp.domain.run import Content, Run, RunRecord, Status, dump_run, run_from_dict
 from gitexp.domain.summary import BrokenRun, RunSummary
-from gitexp.domain.values import flatten, nest
+from gitexp.domain.values import Number, flatten, nest
 from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound
 from gitexp.store.git.database import MissingObject, ObjectDatabase
 from gitexp.store.git.objects import (
@@ -54,7 +55,7 @@ MOST_LOOSE_REFS = 100
 _RECURRING = ("environment", ".gitattributes", "tags.yaml")
 
 _POINTER_LINE = re.compile(r'^(?:"/((?:[^"\\]|\\.)*)"|/(\S+)) filter=lfs ', re.MULTILINE)
-_TRAILER = re.compile(r"^Gitexp-(Run|Event): (.+)$", re.MULTILINE)
+_TRAILER = re.compile(r"^Gitexp-(Run|Event|Resumption): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +80,27 @@ class Signature:
 class RunStore(Protocol):
     """Sealed runs. A ref is a run's place in it, a commit one state of the run; both are text.
 
-    Promises: a run is created once, whoever is first; a state is never changed; a change is based on the newest state
-    or is not made; what `create` and `change` returned can be read until `remove`.
+    Promises: a run is created once, whoever is first; a state is never changed; a change or a continuation is based on
+    the newest state or is not made; what `create`, `extend` and `change` returned can be read until `remove`.
     """
 
     def create(self, run: Run, signature: Signature) -> str:
         """Store a run and give its commit; where its ref exists already, that commit, and nothing is stored."""
+        ...
+
+    def extend(self, continuation: Continuation, signature: Signature) -> str:
+        """Put what was recorded of a resumed run into its newest state, and give its commit.
+
+        Doing it twice does it once: the second time gives the tip, and nothing is stored.
+
+        Raises:
+            NotFound: the run is gone, and so is the state that was resumed.
+            Conflict: others kept changing it.
+        """
+        ...
+
+    def read(self, commit: str) -> Run:
+        """The whole run at once, as `create` was given it; `consumed` is empty."""
         ...
 
     def tips(self) -> dict[str, str]:
@@ -120,7 +136,7 @@ class RunStore(Protocol):
         ...
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        """The parents of the run's seal: the commit its code was based on, and the runs it consumed."""
+        """The commits the run came from: those its code was based on, and the runs it consumed; the seal's first."""
         ...
 
     def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
@@ -170,6 +186,53 @@ class GitRunStore:
             f"The objects of run '{run.record.name}' keep disappearing.", hint="Is 'git gc --prune=now' looping?"
         )
 
+    def extend(self, continuation: Continuation, signature: Signature) -> str:
+        resumption = continuation.resumption
+        name = continuation.added.record.name
+        for _ in range(ATTEMPTS):
+            tip = self._refs.read(resumption.ref)
+            before = tip or resumption.commit
+            if tip is None and not self._objects.contains(bytes.fromhex(before)):
+                raise NotFound(f"The run at '{resumption.ref}' is gone.")
+            if any(_trailers(found).get("Resumption") == resumption.token for _, found in self._own_history(before)):
+                return before
+            run = continued(self.read(before), continuation)
+            name, code = run.record.name, run.record.code
+            made = _Objects()
+            tree = _write_tree(made, _encode_run(run), {"code": run.code_tree} if run.code_tree else {}, recurs=True)
+            based_on = [code.commit] if code and code.commit and code.commit not in self.parents(before) else []
+            parents = [before, *based_on, *run.consumed]
+            text = _commit(tree, parents, run.record, "resume", signature, resumption=resumption.token)
+            commit = made.add(COMMIT, text)
+            self._write(made)
+            if not self._swap(resumption.ref, tip, commit.hex()):
+                continue
+            for _ in range(ATTEMPTS):
+                if self._reads_back(made):
+                    self._tidy()
+                    return commit.hex()
+                self._write(made)
+        raise Conflict(f"The run '{name}' was changed by others {ATTEMPTS} times in a row.", hint="Try again.")
+
+    def read(self, commit: str) -> Run:
+        root = self._root(commit)
+        summary = self._summary(None, commit)
+        code = self._blob(root, b".gitattributes").decode(errors="surrogateescape")
+        return Run(
+            record=summary.record,
+            params=summary.params,
+            tags=summary.tags,
+            metrics=summary.metrics,
+            histories=dict(self._every_history(root, summary.metrics)),
+            artifacts=self.artifacts(commit),
+            environment=self.environment(commit),
+            output=self.output(commit),
+            code_tree=self.code_tree(commit),
+            code_pointers=tuple(
+                path.removeprefix("code/") for path in _pointer_paths(code) if path.startswith("code/")
+            ),
+        )
+
     def tips(self) -> dict[str, str]:
         return self._refs.list(RUNS)
 
@@ -189,14 +252,7 @@ class GitRunStore:
             single = load_points(self._blob(root, b"points.csv").decode()).get(key)
             if single is not None:
                 return single
-        csv = self._place(root, f"history/{name}.csv")
-        known = self._histories and self._histories.get(csv.oid)
-        if known:
-            return known
-        history = load_history(self._content(csv).decode())
-        if self._histories:
-            self._histories.put(csv.oid, history)
-        return history
+        return self._long_history(root, name)
 
     def artifacts(self, commit: str) -> dict[str, Content]:
         entry = self._root(commit).get(b"artifacts")
@@ -241,8 +297,9 @@ class GitRunStore:
         return [_event(oid, found) for oid, found in self._own_history(commit)]
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        *_, (_, seal) = self._own_history(commit)
-        return seal.parents
+        *later, (_, seal) = self._own_history(commit)
+        further = [parent for _, found in reversed(later) for parent in found.parents[1:]]
+        return tuple(dict.fromkeys((*seal.parents, *further)))
 
     def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
         for _ in range(ATTEMPTS):
@@ -268,9 +325,32 @@ class GitRunStore:
     def remove(self, ref: str, commit: str) -> bool:
         return self._refs.delete(ref, commit)
 
-    def _summary(self, ref: str, commit: str) -> RunSummary:
+    def _every_history(
+        self, root: Mapping[bytes, TreeEntry], metrics: Mapping[str, Number]
+    ) -> Iterator[tuple[str, History]]:
+        single = load_points(self._blob(root, b"points.csv").decode()) if b"points.csv" in root else {}
+        for key, name in file_names(metrics).items():
+            yield key, single[key] if key in single else self._long_history(root, name)
+
+    def _long_history(self, root: Mapping[bytes, TreeEntry], name: str) -> History:
+        csv = self._place(root, f"history/{name}.csv")
+        known = self._histories and self._histories.get(csv.oid)
+        if known:
+            return known
+        history = load_history(self._content(csv).decode())
+        if self._histories:
+            self._histories.put(csv.oid, history)
+        return history
+
+    def _swap(self, ref: str, old: str | None, new: str) -> bool:
+        return self._refs.create(ref, new) if old is None else self._refs.update(ref, old, new)
+
+    def _summary(self, ref: str | None, commit: str) -> RunSummary:
+        """The run at `commit`; `ref` is where it was found, None where that is known to be right."""
         root = self._root(commit)
         record = run_from_dict(_load(self._blob(root, b"run.yaml"), "run.yaml"))
+        if ref is None:
+            ref = run_ref(record.experiment, record.id)
         if not ref.endswith(record.id):
             raise CorruptData(f"run.yaml: 'id': {record.id!r} is not the id in the ref '{ref}'.")
         tags = _load(self._blob(root, b"tags.yaml"), "tags.yaml")
@@ -417,8 +497,12 @@ def _write_tree(made: _Objects, files: Mapping[str, bytes], trees: Mapping[str, 
     return made.add(TREE, encode_tree(here), recurs=recurs)
 
 
-def _commit(tree: bytes, parents: Sequence[str], record: RunRecord, event: str, signature: Signature) -> bytes:
+def _commit(
+    tree: bytes, parents: Sequence[str], record: RunRecord, event: str, signature: Signature, *, resumption: str = ""
+) -> bytes:
     message = f"{_subject(record, event)}\n\nGitexp-Run: {record.id}\nGitexp-Event: {event}\n"
+    if resumption:
+        message += f"Gitexp-Resumption: {resumption}\n"
     return encode_commit(
         tree=tree.hex(),
         parents=list(dict.fromkeys(parents)),
@@ -429,12 +513,13 @@ def _commit(tree: bytes, parents: Sequence[str], record: RunRecord, event: str, 
 
 
 def _subject(record: RunRecord, event: str) -> str:
-    if event != "seal":
+    if event not in ("seal", "resume"):
         return f"{record.name}: {event}"
     took = "" if record.duration_s is None else f" after {record.duration_s:.1f} s"
     if record.status is Status.FAILED and record.exit_code is not None:
         took += f" (exit code {record.exit_code})"
-    return f"{record.name}: {record.status}{took}"
+    resumed = "resumed, " if event == "resume" else ""
+    return f"{record.name}: {resumed}{record.status}{took}"
 
 
 def _event(commit: str, found: Commit) -> RunEvent:

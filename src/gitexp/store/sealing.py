@@ -31,10 +31,14 @@ def seal(
 
     A run that never got its end is sealed as crashed.
     """
-    run = _complete(live.read(run_id, is_over=True), objects)
+    continuation = live.continuation(run_id, is_over=True)
+    run = _complete(continuation.added if continuation else live.read(run_id, is_over=True), objects)
     signature = Signature(author=run.record.author or "gitexp <gitexp@localhost>", time=run.record.end or now)
-    experiments.ensure(run.record.experiment, signature)
-    commit = runs.create(run, signature)
+    if continuation:
+        commit = runs.extend(replace(continuation, added=run), signature)
+    else:
+        experiments.ensure(run.record.experiment, signature)
+        commit = runs.create(run, signature)
     forget(run_id, live=live, refs=refs)
     return commit
 
