@@ -34,7 +34,18 @@ from gitexp.domain.query_tokens import KEYWORDS, Token, tokens
 from gitexp.domain.query_values import Meaning, UnreadableValue, Written
 from gitexp.errors import QueryError
 
-__all__ = ["Field", "Query", "SortKey", "describe", "fields", "matches", "parse", "parse_sort", "sort_summaries"]
+__all__ = [
+    "Field",
+    "Query",
+    "SortKey",
+    "describe",
+    "fields",
+    "is_field_prefix",
+    "matches",
+    "parse",
+    "parse_sort",
+    "sort_summaries",
+]
 
 MOST_VALUES = 10_000
 MOST_CONDITIONS = 500
@@ -114,6 +125,11 @@ def parse_sort(text: str | Iterable[str]) -> tuple[SortKey, ...]:
     if parser.next.kind != "end":
         parser.expected("'asc', 'desc', ',' or the end")
     return tuple(keys)
+
+
+def is_field_prefix(text: str) -> bool:
+    """Whether a field may begin so, with a dot after it: `params`, `metric`, `run`."""
+    return text.lower() in _PREFIXES or text.lower() == "artifacts"
 
 
 def describe(error: QueryError) -> str:

@@ -1,0 +1,94 @@
+"""`gitexp export`: runs and histories for other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from gitexp.cli.opening import EXPERIMENT, SEARCH, open_repository
+from gitexp.cli.terminal import printable, tell
+from gitexp.cli.values import plural, size
+from gitexp.errors import NotFound, UsageError
+from gitexp.exporting import FORMATS, point_table, run_table, write_file, write_table
+
+_ENDINGS = {f".{kind}": kind for kind in FORMATS} | {".ndjson": "jsonl", ".pq": "parquet"}
+
+
+@click.command(short_help="Write runs as CSV, JSON or Parquet.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="As FILE's name ends, csv otherwise.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to, instead of stdout.")
+@click.option("--histories", is_flag=True, help="A row for each point of each metric instead of one for each run.")
+@click.option(
+    "-m",
+    "--metric",
+    "metrics",
+    metavar="KEY",
+    multiple=True,
+    help="Only these metrics' points; * and ? match any.",
+)
+@click.option("--where", metavar="QUERY", default="", type=SEARCH, help="Only runs that match.")
+@click.option("--sort", metavar="KEYS", default="", type=SEARCH, help="Like metrics.rmse; a minus: descending.")
+@click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
+@click.option("-n", "--limit", type=click.IntRange(min=0), help="At most so many runs.")
+@click.option("--deleted", is_flag=True, help="Removed runs too.")
+def command(
+    kind: str | None,
+    output: str | None,
+    histories: bool,
+    metrics: tuple[str, ...],
+    where: str,
+    sort: str,
+    experiments: tuple[str, ...],
+    limit: int | None,
+    deleted: bool,
+) -> None:
+    """Write all runs, or those that match, as one table: what is known of each run and its metrics, params and tags.
+
+    CSV and JSON are written as they are read; jsonl is one JSON object a line. Times are ISO 8601 in UTC, in
+    Parquet timestamps. Parquet needs the extra 'parquet'. A file appears whole or not at all.
+
+    \b
+    gitexp export -o runs.parquet
+    gitexp export --where "metrics.rmse < 6.5" --format jsonl | jq .name
+    gitexp export --histories -m "val/*" -o curves.csv
+    """
+    if metrics and not histories:
+        raise UsageError("--metric chooses histories.", hint="Add --histories.")
+    path = None if output in (None, "-") else output
+    kind = kind or _ENDINGS.get(os.path.splitext(path or "")[1].lower(), "csv")
+    if kind == "parquet" and path is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal.", hint="gitexp export -o runs.parquet")
+    repository = open_repository()
+    runs = repository.search(where, sort=sort, limit=limit, experiments=experiments, deleted="yes" if deleted else "no")
+    if not histories:
+        table = run_table(runs)
+    elif metrics:
+        wanted = _matching(metrics, sorted({key for run in runs for key in run.metrics}))
+        table = point_table(repository, runs, wanted.__contains__)
+    else:
+        table = point_table(repository, runs)
+    if path is None:
+        sys.stdout.flush()
+        write_table(table, kind, sys.stdout.buffer)
+        return
+    write_file(table, kind, path)
+    what = "Histories of " if histories else ""
+    tell(f"{what}{plural(len(runs), 'run')} in '{printable(path)}' ({size(os.path.getsize(path))}).")
+
+
+def _matching(patterns: tuple[str, ...], known: list[str]) -> set[str]:
+    from fnmatch import fnmatchcase  # only for --metric
+
+    from gitexp.domain.selector import suggest
+
+    found = set()
+    for pattern in patterns:
+        matching = {pattern} & {*known} or {key for key in known if fnmatchcase(key, pattern)}
+        if not matching:
+            near = suggest(pattern, known)
+            hint = f"Did you mean {', '.join(near)}?" if near else ""
+            raise NotFound(f"No run here has the metric '{pattern}'.", hint=hint)
+        found |= matching
+    return found
