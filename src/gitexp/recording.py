@@ -25,6 +25,7 @@ from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
 from gitexp.errors import GitexpError, StorageFailed, UsageError
 from gitexp.repo import Repository
+from gitexp.store.git.changes import Seen
 from gitexp.store.git.snapshot import Snapshot, SnapshotRules, take
 from gitexp.store.journal import JournalWriter
 from gitexp.store.live import LiveFolder
@@ -73,6 +74,8 @@ class Recorder:
         self.strict = strict
         self.name = ""
         self.experiment = ""
+        self.seen: Seen | None = None
+        """The work tree as it was when the run began, where this process looked at it."""
         self._owner = owner
         self._owner_pid = os.getpid()
         self._monotonic = time.monotonic()
@@ -105,6 +108,7 @@ class Recorder:
         recorder._on_trouble = on_trouble
         recorder.name, recorder.experiment = name, experiment
         snapshot = recorder._guard(recorder._capture_code)
+        recorder.seen = snapshot and snapshot.seen
         record = RunRecord(
             id=identity,
             name=name,

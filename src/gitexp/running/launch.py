@@ -17,6 +17,7 @@ from gitexp.repo import Repository
 from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, resolve
+from gitexp.running.outputs import Outputs
 from gitexp.running.projectfiles import MetricsFile
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
@@ -189,6 +190,7 @@ def _watchers(
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
         *([TimeLimit(here, limit_s)] if limit_s else []),
+        Outputs(here, request),
     ]
 
 

@@ -107,6 +107,20 @@ def read_journals(folder: str) -> Journals:
     return _journals(processes, histories, {key: history.last for key, history in histories.items()}, times)
 
 
+def read_events(folder: str) -> list[Event]:
+    """The events of all processes of a run, merged by time; without points.
+
+    Raises:
+        UnknownFormat: a newer gitexp writes there.
+        FileNotFoundError: the folder is gone.
+    """
+    processes = []
+    for process in _processes(folder):
+        with process:
+            processes.append(process)
+    return _merged(processes)
+
+
 def read_summary(folder: str) -> Journals:
     """The same without histories, quick on long ones: points are read from the end until every metric was seen.
 
@@ -157,10 +171,14 @@ class JournalTail:
 def _journals(
     processes: list[_Process], histories: dict[str, History], metrics: dict[str, Number], times: list[float]
 ) -> Journals:
-    events = list(merge(*(process.events for process in processes), key=attrgetter("time", "process", "sequence")))
+    events = _merged(processes)
     times += [event.time for event in events]
     lost = {name: size for process in processes for name, size in process.lost.items()}
     return Journals(events, histories, metrics, max(times, default=None), lost)
+
+
+def _merged(processes: list[_Process]) -> list[Event]:
+    return list(merge(*(process.events for process in processes), key=attrgetter("time", "process", "sequence")))
 
 
 def _merge(histories: list[History]) -> History:

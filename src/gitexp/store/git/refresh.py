@@ -201,7 +201,7 @@ def limit_untracked(now: Refreshed, max_total: int) -> None:
         (file.size, folder.path + file.name, folder, file)
         for folder in folders
         for file in folder.files
-        if not file.tracked and file.reason in ("", TOO_LARGE)
+        if file.counts_untracked
     ]
     total = 0
     for size, _, folder, file in sorted(files, key=lambda found: found[:2]):

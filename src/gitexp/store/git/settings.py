@@ -15,6 +15,7 @@ from gitexp.store.git.worktree import NEVER, ScanRules, signature_of
 
 if TYPE_CHECKING:
     from gitexp.store.git.filters import Driver, Filters
+    from gitexp.store.git.ignore import PatternList
 
 OWN_IGNORE_FILE = b".gitexpignore"
 
@@ -68,22 +69,15 @@ class Settings:
         Args:
             stored: the content that the index has for a rule file which is not in the work tree.
         """
-        from gitexp.store.git.ignore import (  # slow to import, and often nothing changed
-            IgnoreRules,
-            IgnoreSources,
-            PathPattern,
-            PatternList,
-        )
+        from gitexp.store.git.ignore import IgnoreRules, IgnoreSources  # slow to import, and often nothing changed
 
         git = IgnoreRules(self.root, IgnoreSources(b".gitignore", self._excludes, self._fold), stored)
         ours = IgnoreRules(self.root, IgnoreSources(OWN_IGNORE_FILE, (), self._fold), stored)
         places = {self._repository.git_dir, self._repository.common_dir}
-        patterns = [_anywhere(pattern.lower()) for pattern in self._secrets]
-        patterns += [b"!" + _anywhere(pattern) for pattern in NOT_SECRET_FILES]
         return ScanRules(
             root=self.root,
             ignores=(git, ours),
-            secrets=PatternList(PathPattern(pattern) for pattern in patterns),
+            secrets=secret_patterns(self._secrets),
             own_folders=frozenset(os.fsencode(os.path.realpath(place)) for place in places),
             file_mode=self._file_mode,
             symlinks=self.symlinks,
@@ -152,6 +146,15 @@ class Settings:
         elif configured.startswith("~"):
             configured = os.path.expanduser(configured)
         return os.path.join(self.root, os.fsencode(configured)) if configured else None
+
+
+def secret_patterns(patterns: tuple[str, ...]) -> PatternList:
+    """What finds secrets by their paths in lower case; a negative one takes a file back in."""
+    from gitexp.store.git.ignore import PathPattern, PatternList  # see `scan_rules`
+
+    made = [_anywhere(pattern.lower()) for pattern in patterns]
+    made += [b"!" + _anywhere(pattern) for pattern in NOT_SECRET_FILES]
+    return PatternList(PathPattern(pattern) for pattern in made)
 
 
 def _anywhere(pattern: str) -> bytes:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gitexp.domain.config import GIB, MIB, SECRET_FILES
 from gitexp.domain.run import SkippedFile
 from gitexp.errors import CorruptData, NotARepository
+from gitexp.store.git.changes import Seen
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.headtree import HeadTree
 from gitexp.store.git.objects import decode_commit
@@ -64,6 +65,7 @@ class Snapshot:
         pointers: paths of files whose content is in the object store: those larger than `max_file`, and those under an
             LFS filter whose content git-lfs does not have.
         skipped: what was left out, and why.
+        seen: the work tree, to find out later what came to be in it since.
     """
 
     tree: str
@@ -72,6 +74,7 @@ class Snapshot:
     new_objects: list[tuple[str, bytes]]
     pointers: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
+    seen: Seen
 
 
 def take(
@@ -160,6 +163,7 @@ class _Taking:
             new_objects=new_objects,
             pointers=now.pointers(),
             skipped=now.skipped(),
+            seen=Seen(self._settings, self._objects, now.cache, self._repository.index_file),
         )
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from gitexp.errors import StorageFailed
 from gitexp.store.git import durable
 from gitexp.store.git.worktree import NEVER, File, Folder, Kept, Signature, State, signature_of
 
-_MAGIC = b"gitexp trees\0%d.%d\n" % (1, marshal.version)
+_MAGIC = b"gitexp trees\0%d.%d\n" % (2, marshal.version)
 _SIGNATURE = struct.Struct("=4Q")
 _WIDTH = _SIGNATURE.size
 _MASK = (1 << 64) - 1
@@ -44,8 +44,18 @@ class _Row(NamedTuple):
     signatures: bytes
     tree: bytes | None
     untracked_size: int
+    has_untracked: bool
     tracked: bytes
     details: bytes
+
+
+class Listed(NamedTuple):
+    """A folder as it was listed: see `Folder`; `has_untracked` is about files that count."""
+
+    path: bytes
+    signature: Signature
+    listing: bytes
+    has_untracked: bool
 
 
 class TreeCache:
@@ -136,6 +146,12 @@ class TreeCache:
         rows = sum(row.untracked_size for path, row in self._rows.items() if path not in self._decoded)
         return rows + sum(folder.untracked_size() for folder in self._decoded.values())
 
+    def listed(self) -> Iterator[Listed]:
+        """The folders that were listed, as they are stored."""
+        for row in self._rows.values():
+            if row.listing is not None:
+                yield Listed(row.path, _unpack(row.signature), row.listing, row.has_untracked)
+
     def stale(self, root: bytes) -> set[bytes]:
         """The folders of which something changed on the disk since they were stored."""
         rows = [row for row in self._rows.values() if row.state in (State.OPEN, State.IGNORED)]
@@ -205,6 +221,7 @@ def _encode(folder: Folder, looked_ns: int) -> _Row:
         signatures=b"".join([_pack(trusted(file.signature, looked_ns)) for file in folder.files]),
         tree=folder.tree,
         untracked_size=folder.untracked_size(),
+        has_untracked=any(file.counts_untracked for file in folder.files),
         tracked=folder.tracked,
         details=marshal.dumps((files, [tuple(kept) for kept in folder.kept], folder.folders, folder.nested)),
     )

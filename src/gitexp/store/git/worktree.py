@@ -9,7 +9,7 @@ import marshal
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from operator import attrgetter
@@ -74,6 +74,11 @@ class File:
         return self.signature[2]
 
     @property
+    def counts_untracked(self) -> bool:
+        """Whether it is untracked and captured, or would be if there were less."""
+        return not self.tracked and self.reason in ("", TOO_LARGE)
+
+    @property
     def is_told(self) -> bool:
         """Whether a user wants to know that it was left out."""
         return self.reason not in ("", RULE, GONE)
@@ -134,7 +139,7 @@ class Folder:
 
     def untracked_size(self) -> int:
         """Bytes of the untracked files that are captured, or would be if there were less."""
-        return sum(file.size for file in self.files if not file.tracked and file.reason in ("", TOO_LARGE))
+        return sum(file.size for file in self.files if file.counts_untracked)
 
     def ids(self) -> set[bytes]:
         """The ids of its tree and of what is directly in it, as far as they are known."""
@@ -262,11 +267,14 @@ class Scanner:
         self._tracked = tracked
         self._written_s = written_s
 
-    def scan(self, path: bytes, state: State, old: Folder | None) -> tuple[Folder, dict[bytes, State]]:
+    def scan(
+        self, path: bytes, state: State, old: Folder | None, *, but: Container[bytes] = ()
+    ) -> tuple[Folder, dict[bytes, State]]:
         """How a folder is now, and the state of each folder in it that counts, by path.
 
         Args:
             old: as it was before; what is known of files that did not change since is kept.
+            but: names that are not looked at.
         """
         folder = Folder(path, state)
         tracked = self._tracked(path, False)
@@ -282,7 +290,7 @@ class Scanner:
         known = _Known(old, folder.tracked)
         for found in self._entries(folder, tracked):
             name = found.name
-            if name == b".git":
+            if name == b".git" or name in but:
                 continue
             of_git = tracked.entries.get(name)
             if of_git is not None and of_git.flags & SKIP_WORKTREE:
