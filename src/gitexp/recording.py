@@ -19,7 +19,7 @@ from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, re
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
-from gitexp.domain.run import CodeState, RunRecord, Status, run_to_dict
+from gitexp.domain.run import CodeState, Input, RunRecord, Status, run_to_dict
 from gitexp.domain.source import Source
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
@@ -53,6 +53,7 @@ class RunRequest:
     note: str | None = None
     parent: RunId | None = None
     strict: bool | None = None
+    inputs: Sequence[Input] = ()
 
 
 class Recorder:
@@ -122,6 +123,7 @@ class Recorder:
             entry_point=request.entry_point,
             code=snapshot and _code_state(snapshot),
             parent=request.parent,
+            inputs=tuple(request.inputs),
             note=request.note,
         )
         recorder._journal.event(

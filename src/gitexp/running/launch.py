@@ -90,14 +90,18 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
     once each, and does not touch the command, unless the run is strict.
 
     Raises:
-        NotFound, UsageError: there is nothing to execute; nothing has been recorded.
+        NotFound, UsageError: there is nothing to execute, or an input is missing; nothing has been recorded.
         GitexpError: a name, param or tag cannot be recorded, or recording failed in a strict run.
     """
     hold_standard_streams()
     rules = _stop_rules(request, repository)
     command = resolve(request.kind, request.words, request.environ)
     with SignalRelay() as relay:
+        troubles: list[str] = []
+        request = _with_inputs(request, repository, relay, troubles.append)
         recorder = _begin(request, command, repository, on_trouble)
+        for trouble in troubles:
+            (on_trouble if recorder is None else recorder.warn)(trouble)
         if recorder is None:
             child = run_child(
                 command.program, command.arguments, environ=request.environ, on_output=_forget, relay=relay
@@ -133,6 +137,20 @@ def _begin(
             raise
         on_trouble(f"The command runs without being recorded. {error}")
         return None
+
+
+def _with_inputs(
+    request: LaunchRequest, repository: Repository, relay: SignalRelay, on_trouble: Callable[[str], None]
+) -> LaunchRequest:
+    if not (request.inputs or repository.config.inputs):
+        return request
+    from gitexp.running.inputs import Inputs  # most runs have none
+
+    inputs = Inputs(request.inputs, repository.config.inputs, os.getcwd(), repository.git.work_tree)
+    for pattern in inputs.missing:
+        on_trouble(f"There is no '{pattern}', which the settings call an input.")
+    read = inputs.read(os.path.join(repository.git.gitexp_dir, "hashes"), lambda: relay.stopped_by is not None)
+    return replace(request, run=replace(request.run, inputs=(*request.run.inputs, *read)))
 
 
 def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule]:
