@@ -47,6 +47,7 @@ from gitexp.store.git.objects import (
 )
 from gitexp.store.git.refs import RefStore
 from gitexp.store.histories import HistoryCache
+from gitexp.store.states import states, trailers
 from gitexp.store.yamlfile import load_yaml
 
 ATTEMPTS = 20
@@ -55,7 +56,6 @@ MOST_LOOSE_REFS = 100
 _RECURRING = ("environment", ".gitattributes", "tags.yaml")
 
 _POINTER_LINE = re.compile(r'^(?:"/((?:[^"\\]|\\.)*)"|/(\S+)) filter=lfs ', re.MULTILINE)
-_TRAILER = re.compile(r"^Gitexp-(Run|Event|Resumption): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class GitRunStore:
             before = tip or resumption.commit
             if tip is None and not self._objects.contains(bytes.fromhex(before)):
                 raise NotFound(f"The run at '{resumption.ref}' is gone.")
-            if any(_trailers(found).get("Resumption") == resumption.token for _, found in self._own_history(before)):
+            if any(trailers(found).get("Resumption") == resumption.token for _, found in states(self._objects, before)):
                 return before
             run = continued(self.read(before), continuation)
             name, code = run.record.name, run.record.code
@@ -294,11 +294,12 @@ class GitRunStore:
         return entry.oid.hex() if entry else None
 
     def events(self, commit: str) -> list[RunEvent]:
-        return [_event(oid, found) for oid, found in self._own_history(commit)]
+        return [_event(oid, found) for oid, found in states(self._objects, commit)]
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        *later, (_, seal) = self._own_history(commit)
-        further = [parent for _, found in reversed(later) for parent in found.parents[1:]]
+        *later, (_, seal) = states(self._objects, commit)
+        resumed = [found for _, found in reversed(later) if trailers(found).get("Event") == "resume"]
+        further = [parent for found in resumed for parent in found.parents[1:]]
         return tuple(dict.fromkeys((*seal.parents, *further)))
 
     def change(self, ref: str, edit: Callable[[RunSummary], RunSummary], event: str, signature: Signature) -> str:
@@ -412,14 +413,6 @@ class GitRunStore:
             else:
                 yield path, entry.oid
 
-    def _own_history(self, commit: str) -> Iterator[tuple[str, Commit]]:
-        while True:
-            found = decode_commit(self._objects.read(bytes.fromhex(commit))[1])
-            yield commit, found
-            if _trailers(found).get("Event") == "seal" or not found.parents:
-                return
-            commit = found.parents[0]
-
     def _write(self, made: _Objects) -> None:
         known = {oid for oid in made.recurring if self._objects.keeps(oid)}
         self._objects.write([found for oid, found in made.items() if oid not in known])
@@ -524,12 +517,8 @@ def _subject(record: RunRecord, event: str) -> str:
 
 def _event(commit: str, found: Commit) -> RunEvent:
     subject = found.message.partition("\n")[0]
-    kind = _trailers(found).get("Event", "unknown")
+    kind = trailers(found).get("Event", "unknown")
     return RunEvent(kind=kind, commit=commit, author=found.author, time=float(found.time), message=subject)
-
-
-def _trailers(commit: Commit) -> dict[str, str]:
-    return dict(_TRAILER.findall(commit.message.rstrip("\n").rpartition("\n\n")[2]))
 
 
 def _attributes(run: Run) -> str:
