@@ -10,7 +10,9 @@
     ├── CorruptData             5   something stored is damaged
     │   └── UnknownFormat           written by a newer gitexp
     ├── Conflict                6   somebody else changed it first, again and again
-    └── StorageFailed           7   the disk is full, read-only or failing
+    ├── StorageFailed           7   the disk is full, read-only or failing
+    └── RemoteFailed            8   another repository or store cannot be reached, or refuses
+        └── AccessDenied            it wants to know who we are, or does not let us in
 
 A message says what happened, with values in quotes, and ends in a full stop; a hint says what to type next.
 """
@@ -77,3 +79,11 @@ class Conflict(GitexpError):
 
 class StorageFailed(GitexpError):
     exit_code = 7
+
+
+class RemoteFailed(GitexpError):
+    exit_code = 8
+
+
+class AccessDenied(RemoteFailed):
+    pass

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gitexp.errors import Conflict, CorruptData, StorageFailed
 from gitexp.store.git import durable
 from gitexp.store.git.objects import object_id
-from gitexp.store.git.packs import KINDS, OUR_KEEP, Pack, PackWriter, apply_delta, remove_pack
+from gitexp.store.git.packs import KINDS, OUR_KEEP, Pack, PackWriter, apply_delta, encode_entry, remove_pack
 
 MERGE_AT = 16
 LARGEST_MERGED = 2 << 30
@@ -96,6 +96,27 @@ class ObjectDatabase:
     def contains(self, oid: bytes) -> bool:
         """Whether the object is here, packed or loose, without asking a promisor remote."""
         return self._has(oid) or (self.refresh() and self._has(oid))
+
+    def entry(self, oid: bytes) -> tuple[str, bytes]:
+        """An object's kind, and its entry for a pack: as it is stored where it is no delta, else made anew.
+
+        Raises:
+            MissingObject, CorruptData
+        """
+        for pack, offset in self._places(oid):
+            try:
+                found = pack.whole_entry(offset)
+            except FileNotFoundError:
+                self._forget(pack)
+                continue
+            except CorruptData as error:
+                self._trouble = error
+                continue
+            if found:
+                return found
+            break
+        kind, data = self.read(oid)
+        return kind, encode_entry(kind, data)
 
     def keeps(self, oid: bytes) -> bool:
         """Whether one of our own kept packs holds the object, so that no `git gc` can take it."""

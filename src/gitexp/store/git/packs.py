@@ -65,7 +65,7 @@ class PackWriter:
     def add(self, oid: bytes, kind: str, data: bytes) -> None:
         """Adds an object once; `oid` must be its id."""
         if oid not in self._entries:
-            entry = _entry_head(_CODES[kind], len(data)) + zlib.compress(data, 1)
+            entry = encode_entry(kind, data)
             self.add_raw(oid, entry, zlib.crc32(entry))
 
     def add_raw(self, oid: bytes, entry: bytes | memoryview, crc: int) -> None:
@@ -156,6 +156,11 @@ class PackWriter:
 
     def _write(self, data: bytes) -> str:
         return durable.write_temporary(self._folder, data, mode=0o444, durable=self._durable)
+
+
+def encode_entry(kind: str, data: bytes, *, level: int = 1) -> bytes:
+    """An object as an entry of a pack, without a delta; `level` as zlib's, 0 for what does not compress."""
+    return _entry_head(_CODES[kind], len(data)) + zlib.compress(data, level)
 
 
 def encode_index(entries: dict[bytes, tuple[int, int]], checksum: bytes) -> bytes:
@@ -266,6 +271,30 @@ class Pack:
 
     def is_delta(self, offset: int) -> bool:
         return self._entry(offset)[0] not in KINDS
+
+    def whole_entry(self, offset: int) -> tuple[str, bytes] | None:
+        """The kind of an object that is no delta, and its entry as it is stored; None for a delta.
+
+        The end of an entry stands nowhere: it is where its compressed content ends.
+
+        Raises:
+            FileNotFoundError: the pack has been replaced since.
+            CorruptData: the pack is damaged.
+        """
+        code, size, position = self._entry(offset)
+        if code not in KINDS:
+            return None
+        inflater = zlib.decompressobj()
+        data = self._map()
+        last = len(data) - 20
+        length = min(last, position + size + 64 + (size >> 3))
+        try:
+            content = inflater.decompress(data[position:length])
+        except zlib.error as error:
+            raise self._damaged() from error
+        if len(content) != size or not inflater.eof:
+            raise self._damaged()
+        return KINDS[code], data[offset : length - len(inflater.unused_data)]
 
     def ids(self) -> list[bytes]:
         """The ids of all its objects."""

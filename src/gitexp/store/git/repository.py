@@ -69,11 +69,24 @@ class GitRepository:
         Raises:
             CorruptData: a configuration file cannot be read.
         """
+        return self._configuration().get(section, name, subsection or "")
+
+    def config_entries(self, section: str, name: str) -> list[tuple[str, str]]:
+        """Every (subsection, value) of a name in a section, as of `url` in `remote`, in the order read."""
+        wanted = (section.lower(), name.lower())
+        return [
+            (subsection, value)
+            for (found, subsection, key), values in self._configuration().values.items()
+            if (found, key) == wanted and subsection
+            for value in values
+        ]
+
+    def _configuration(self) -> GitConfig:
         if not self._config:
             branch = (_head_target(self.git_dir) or "").removeprefix("refs/heads/") or None
             places = ConfigPlaces(environ=self.environ, git_dir=self.git_dir, common_dir=self.common_dir, branch=branch)
             self._config.append(read_config(places))
-        return self._config[0].get(section, name, subsection or "")
+        return self._config[0]
 
     def config_flag(self, section: str, name: str, *, default: bool = False) -> bool:
         """A value of git's configuration that means yes or no."""
