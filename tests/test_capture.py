@@ -141,7 +141,7 @@ def test_the_process_and_the_record_mask_by_one_rule(name: str) -> None:
     assert INJECTED["is_secret_name"](name) == masking.is_secret_name(name)
 
 
-INJECTED = runpy.run_path(os.path.join(INJECT, "gitexp_capture.py"))
+INJECTED = runpy.run_path(os.path.join(INJECT, "gitexp_capture", "values.py"))
 
 
 def test_subparsers_count_once_and_whole(project: Path, reports: Path) -> None:
@@ -178,20 +178,51 @@ def test_every_way_to_parse_the_command_line_is_seen(call: str, given: list[str]
     assert arguments_of(project, reports, f"{PARSER}    import sys; {call}", *given)["lr"] == 2.0
 
 
-def test_a_library_s_own_parsers_are_not_the_script_s(project: Path, reports: Path) -> None:
-    """Lists that are not the command line's, and empty ones inside installed packages, are left alone."""
+LIBRARY = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--inner', type=int, default=1)\n"
+
+
+@pytest.mark.parametrize("call", ["p.parse_args([])", "p.parse_args(['--inner', '2'])"])
+def test_a_library_s_own_parsers_are_not_the_script_s(call: str, project: Path, reports: Path) -> None:
+    """Lists that are not the command line's and empty ones, inside installed packages, are left alone."""
     package = project / "site-packages"
     package.mkdir()
-    (package / "library.py").write_text(
-        "import argparse\np = argparse.ArgumentParser()\np.set_defaults(inner=1)\np.parse_args([])\n"
-    )
-    text = "import sys; sys.path.append('site-packages'); import library" + textwrap.dedent(PARSER)
-    text += "parser.parse_args(['--lr', '9'])\n"
+    (package / "library.py").write_text(f"{LIBRARY}{call}\n")
+    text = "import sys; sys.path.append('site-packages'); import library"
     assert arguments_of(project, reports, text, "something") == {}
+    assert read_reports(str(reports)).parsers == ()
+
+
+def test_a_line_that_the_script_wrote_counts_where_no_other_is_parsed(project: Path, reports: Path) -> None:
+    """`parse_args(["--lr", "9"])` is what the script runs with, unless it also parses its command line."""
+    fixed = PARSER + "    parser.parse_args(['--lr', '9'])\n"
+    assert arguments_of(project, reports, fixed, "something")["lr"] == 9.0
+    assert arguments_of(project, reports, fixed + "    parser.parse_args()\n", "--lr", "8")["lr"] == 8.0
+
+
+@pytest.mark.parametrize("tool", ["unittest", "trace", "accelerate.commands", "ipykernel.app"])
+def test_tools_that_start_scripts_have_no_params(tool: str, project: Path, reports: Path) -> None:
+    """Not even those that parse the whole command line; but that a parser was there is known."""
+    name = tool.partition(".")[0]
+    if name in ("unittest", "trace"):
+        text = {
+            "unittest": "import unittest; unittest.main(exit=False, argv=['x', '-q'])",
+            "trace": "import trace, sys; sys.argv = ['trace', '--count', 'other.py']; trace.main()",
+        }[name]
+        (project / "other.py").write_text("")
+        python(project, text, "-q", reports=reports)
+    else:
+        module = project.joinpath(*tool.split(".")).with_suffix(".py")
+        module.parent.mkdir(exist_ok=True)
+        module.write_text(f"{LIBRARY}p.parse_args()\n")
+        arguments_of(project, reports, f"import {tool}", "--inner", "3")
+    found = read_reports(str(reports))
+    assert found.arguments == {}
+    assert len(found.parsers) == 1
+    assert found.parsers[0] in (name, "main")
 
 
 def test_two_parsers_are_one_report(project: Path, reports: Path) -> None:
-    """`parse_known_args` for a first look and a second parser for the rest: the union, the later one winning."""
+    """`parse_known_args` for a first look and a second parser for the rest: what was given wins, else the later one."""
     text = (
         PARSER
         + """
@@ -199,11 +230,13 @@ def test_two_parsers_are_one_report(project: Path, reports: Path) -> None:
     second = argparse.ArgumentParser()
     second.add_argument("--lr", type=float, default=7.0)
     second.add_argument("--depth", type=int)
+    second.add_argument("--note", default="none")
     second.parse_args(rest)
     """
     )
-    found = arguments_of(project, reports, text, "--quick", "--depth", "4")
-    assert found == {"lr": 7.0, "layers": [8, 8], "quick": True, "note": None, "depth": 4}
+    found = arguments_of(project, reports, text, "--quick", "--depth", "4", "--note", "mine")
+    assert found == {"lr": 7.0, "layers": [8, 8], "quick": True, "note": "mine", "depth": 4}
+    assert read_reports(str(reports)).parsers == ("argparse",)
 
 
 def test_arguments_survive_a_sudden_end(project: Path, reports: Path) -> None:
@@ -285,6 +318,30 @@ BEHAVIOURS = {
         import argparse, importlib
         print(importlib.reload(argparse).ArgumentParser().parse_known_args())
     """,
+    "error inside": PARSER
+    + """
+    def broken(text): raise RuntimeError("cannot")
+    parser.add_argument("--odd", type=broken)
+    parser.parse_args(["--odd", "1"])
+    """,
+    "error shown inside": PARSER
+    + """
+    import traceback
+    def broken(text): raise RuntimeError("cannot") from ValueError("why")
+    parser.add_argument("--odd", type=broken)
+    try: parser.parse_args(["--odd", "1"])
+    except RuntimeError: traceback.print_exc()
+    """,
+    "broken argparse": """
+        import sys
+        sys.path.insert(0, "broken")
+        import argparse
+    """,
+    "absent in argparse": """
+        import sys
+        sys.path.insert(0, "absent")
+        import argparse
+    """,
     "traceback": PARSER + "    parser.parse_known_args()\n    raise ValueError('later')",
 }
 
@@ -304,6 +361,9 @@ def test_scripts_behave_as_without_us(behaviour: str, project: Path, reports: Pa
     """Output, errors and exit code of scripts that look closely, or that do unusual things to argparse."""
     (project / "own").mkdir()
     (project / "own" / "argparse.py").write_text("x = 'own'\n")
+    for name, content in (("broken", "def f(): raise OSError\nf()\n"), ("absent", "import not_there\n")):
+        (project / name).mkdir()
+        (project / name / "argparse.py").write_text(content)
     compare(project, reports, BEHAVIOURS[behaviour])
 
 
@@ -413,12 +473,12 @@ def test_other_pythons_report_as_well(version: str, project: Path, reports: Path
 )
 def test_a_damaged_report_is_told_and_left_out(content: bytes, reports: Path) -> None:
     """What other reports say is kept."""
-    (reports / "arguments-1-1.json").write_text(json.dumps({"lr": 1}))
+    (reports / "arguments-1-1.json").write_text(json.dumps({"parsers": ["argparse"], "values": {"lr": 1}}))
     (reports / "arguments-2-1.json").write_bytes(content)
     (reports / "python-3-1.json").write_text("{}")
     (reports / "arguments-4-1.json.tmp").write_bytes(b"{")
     captured = read_reports(str(reports))
-    assert captured.arguments == {"lr": 1}
+    assert (captured.arguments, captured.parsers) == ({"lr": 1}, ("argparse",))
     assert [problem[:62] for problem in captured.problems] == [
         "What the script reported in 'arguments-2-1.json' cannot be rea",
         "What the script reported in 'python-3-1.json' cannot be read: ",

@@ -1,6 +1,6 @@
 """What a launched Python reports of itself: the way in, and the reading of the reports.
 
-Inside the process work `inject/sitecustomize.py` and `inject/gitexp_capture.py`.
+Inside the process work `inject/sitecustomize.py` and the package `inject/gitexp_capture`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gitexp.running.environment import PythonFacts
 
 INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 FOLDER = "GITEXP_CAPTURE"
+SEED = "GITEXP_SEED"
 
 LARGEST_REPORT = 16 << 20
 
@@ -25,39 +26,48 @@ class Captured:
     """What the processes of one launch reported.
 
     Attributes:
-        arguments: what argparse returned, defaults included, nested as it was; later parsers win.
+        arguments: what parsers returned, defaults included, nested as it was; later processes win.
+        parsers: those that parsed the command line, like "argparse"; or the tool whose own options these were.
         python: the interpreter that reported last, or None where none did.
         problems: reports that could not be read.
     """
 
     arguments: Mapping[str, Any]
     python: PythonFacts | None
+    parsers: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def watched(environ: Mapping[str, str], folder: str) -> dict[str, str]:
-    """The environment for a child whose Python shall report to `folder`, which must be there."""
+def watched(environ: Mapping[str, str], folder: str, *, seed: int | None = None) -> dict[str, str]:
+    """The environment for a child whose Python shall report to `folder`, which must be there.
+
+    Args:
+        seed: what its generators of random numbers begin with, from 0 to 2**32 - 1; None leaves them alone.
+    """
     if os.pathsep in INJECT:  # nothing that PYTHONPATH could say
         return dict(environ)
     path = environ.get("PYTHONPATH")
-    return {**environ, FOLDER: folder, "PYTHONPATH": f"{INJECT}{os.pathsep}{path}" if path else INJECT}
+    seeds = {} if seed is None else {SEED: str(seed), "PYTHONHASHSEED": str(seed)}
+    return {**environ, **seeds, FOLDER: folder, "PYTHONPATH": f"{INJECT}{os.pathsep}{path}" if path else INJECT}
 
 
 def read_reports(folder: str) -> Captured:
     """Everything that has been reported to `folder` so far. Never fails."""
     arguments: dict[str, Any] = {}
+    parsers: dict[str, None] = {}
     python: PythonFacts | None = None
     problems: list[str] = []
     for name in _report_names(folder):
         try:
             report = _read(os.path.join(folder, name))
             if name.startswith("arguments-"):
-                arguments.update(report)
+                arguments.update(report["values"])
+                parsers.update(dict.fromkeys(map(str, report["parsers"])))
             else:
                 python = _python(report)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"What the script reported in {shorten(name)} cannot be read: {error}.")
-    return Captured(arguments=arguments, python=python, problems=tuple(problems))
+    return Captured(arguments=arguments, python=python, parsers=tuple(parsers), problems=tuple(problems))
 
 
 def _report_names(folder: str) -> list[str]:

@@ -13,8 +13,9 @@ from gitexp.domain.source import Source
 from gitexp.domain.values import Value, flatten, same_value
 from gitexp.errors import GitexpError
 from gitexp.recording import JOIN
-from gitexp.running.capture import read_reports, watched
+from gitexp.running.capture import Captured, read_reports, watched
 from gitexp.running.child import ChildResult
+from gitexp.running.commandline import read_pairs
 from gitexp.running.environment import environment_of
 from gitexp.running.projectfiles import read_params
 from gitexp.running.watching import Launch, Watcher
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gitexp.running.launch import LaunchRequest
 
 FOLDER = "capture"
+SEED_PARAM = "seed"
 
 LOOKS_S = (0.5, 2.0, 10.0)
 """When a run that lasts is looked at for the first times, so that its params are seen, and safe, while it runs."""
@@ -31,11 +33,16 @@ EVERY_S = 60.0
 
 
 class Reports(Watcher):
-    """The params and the environment of one launch, from what its Python processes report and from `params.yaml`."""
+    """The params and the environment of one launch, from what its Python processes report and from `params.yaml`.
+
+    Where no parser reports, the command line itself is read.
+    """
 
     def __init__(self, here: Launch, request: LaunchRequest) -> None:
         self._recorder = here.recorder
         self._said = request.run
+        self._seed = request.seed
+        self._words = request.words
         self._variables = request.environ
         self._folder = os.path.join(here.recorder.folder, FOLDER)
         self._file_params = self._flat(read_params(here.directory, here.root, here.recorder.warn))
@@ -55,7 +62,9 @@ class Reports(Watcher):
         except OSError as error:
             self._recorder.warn(f"The script's arguments are not recorded: {error.strerror}: '{self._folder}'.")
         else:
-            environ.update(watched(environ, self._folder))
+            environ.update(watched(environ, self._folder, seed=self._seed))
+        if self._seed is not None:
+            self._recorder.log_params({SEED_PARAM: self._seed})
 
     def started(self) -> None:
         self._watcher.start()
@@ -65,7 +74,8 @@ class Reports(Watcher):
         self._watcher.join()
 
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
-        self._look()
+        if not self._look().parsers:
+            self._log(Source.PARSER, self._flat(read_pairs(self._words[1:])))
         if not self._has_environment:
             self._recorder.set_environment(environment_of(None, self._variables))
 
@@ -79,7 +89,7 @@ class Reports(Watcher):
             with suppress(Exception):
                 self._look()
 
-    def _look(self) -> None:
+    def _look(self) -> Captured:
         reported = read_reports(self._folder)
         for problem in reported.problems:
             self._recorder.warn(problem)
@@ -88,6 +98,10 @@ class Reports(Watcher):
             self._recorder.set_environment(environment_of(reported.python, self._variables))
         self._log(Source.PARSER, self._flat(reported.arguments))
         self._log(Source.FILE, self._file_params)
+        own = reported.arguments.get(SEED_PARAM)
+        if self._seed is not None and own not in (None, self._seed):
+            self._recorder.warn(f"The script has a seed of its own, {own!r}; the param 'seed' is that of '--seed'.")
+        return reported
 
     def _log(self, source: Source, params: Mapping[str, Value]) -> None:
         logged = self._logged.setdefault(source, {})

@@ -26,13 +26,14 @@ def _begin():
     sys.path_importer_cache.pop(here, None)
     if "GITEXP_CAPTURE" in os.environ:
         return
+    seed = os.environ.pop("GITEXP_SEED", None)
     path = [entry for entry in os.environ.get("PYTHONPATH", here).split(os.pathsep) if entry != here]
     if path:
         os.environ["PYTHONPATH"] = os.pathsep.join(path)
     else:
         os.environ.pop("PYTHONPATH", None)
     if folder:
-        gitexp_capture.begin(folder)
+        gitexp_capture.begin(folder, seed)
     if frameworks:
         gitexp_frameworks.begin(frameworks)
 

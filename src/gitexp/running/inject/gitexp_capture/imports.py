@@ -1,0 +1,56 @@
+"""Acting right after a module has been imported, at the price of one look into a dict for each import."""
+
+# mypy: ignore-errors
+
+import _frozen_importlib_external as importlib_external
+import sys
+
+_waiting = {}
+
+
+def after(name, act):
+    """Call `act` with the module `name` right after its import, or now if that is over. What it raises is lost."""
+    module = sys.modules.get(name)
+    if module is not None:
+        _act(module, [act])
+        return
+    if not _waiting:
+        _watch_finder(importlib_external.PathFinder)
+    _waiting.setdefault(name, []).append(act)
+
+
+def _watch_finder(finder):
+    """Have `finder` give loaders that act. Where it stands in `sys.meta_path`, nothing changes for who looks there."""
+    find = finder.find_spec
+
+    def find_spec(cls, fullname, path=None, target=None):  # noqa: ARG001
+        spec = find(fullname, path, target)
+        if fullname in _waiting and spec is not None and spec.loader is not None:
+            _watch_loader(spec.loader)
+        return spec
+
+    finder.find_spec = classmethod(find_spec)
+
+
+def _watch_loader(loader):
+    execute = loader.exec_module
+
+    def exec_module(module):
+        del loader.exec_module
+        execute(module)
+        _act(module, _waiting.pop(module.__name__, ()))
+
+    # In tracebacks of failing imports Python leaves out the frames of its own import system, and then this one too.
+    exec_module.__code__ = exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:  # a loader without a dict
+        pass
+
+
+def _act(module, acts):
+    for act in acts:
+        try:
+            act(module)
+        except Exception:
+            pass

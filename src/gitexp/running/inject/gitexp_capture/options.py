@@ -1,0 +1,88 @@
+"""Parsers that return all options at once: argparse and what is built on it."""
+
+# mypy: ignore-errors
+
+from gitexp_capture.values import fields_of
+
+PACKAGES = frozenset(
+    "argparse configargparse jsonargparse lightning pydantic_settings pytorch_lightning simple_parsing"
+    " tap transformers trl".split()
+)
+
+
+def watch_argparse(argparse, params):
+    def finished(result, call):
+        parser, args = call[0][0], _argument(call, 1, "args")
+        values = vars(result[0])
+        defaults = {name: parser.get_default(name) for name in values}
+        params.add("argparse", args, values, packages=PACKAGES, defaults=defaults)
+
+    for name in ("parse_known_args", "parse_known_intermixed_args"):
+        params.watch(argparse.ArgumentParser, name, finished)
+
+
+def watch_simple_parsing(parsing, params):
+    def finished(result, call):
+        values = _hoisted(vars(result[0]))
+        params.add("simple_parsing", _argument(call, 1, "args"), values, packages=PACKAGES)
+
+    params.watch(parsing.ArgumentParser, "parse_known_args", finished)
+
+
+def watch_transformers(hf_argparser, params):
+    parser = hf_argparser.HfArgumentParser
+
+    def add(results, args):
+        values = {}
+        for result in results:
+            fields = fields_of(result)
+            if fields is None and type(result).__name__ == "Namespace":
+                fields = vars(result)
+            values.update(fields or {})
+        params.add("HfArgumentParser", args, values, packages=PACKAGES)
+
+    params.watch(parser, "parse_args_into_dataclasses", lambda results, call: add(results, _argument(call, 1, "args")))
+    for name in ("parse_dict", "parse_json_file", "parse_yaml_file"):
+        if name in vars(parser):
+            params.watch(parser, name, lambda results, _call: add(results, None))
+
+
+def watch_jsonargparse(jsonargparse, params):
+    parser = jsonargparse.ArgumentParser
+    owner = next(kind for kind in parser.__mro__ if "parse_args" in vars(kind))
+
+    def finished(result, call):
+        values = result.clone(with_meta=False).as_dict()
+        params.add("jsonargparse", _argument(call, 1, "args"), values, packages=PACKAGES)
+
+    params.watch(owner, "parse_args", finished)
+
+
+def watch_pydantic(main, params):
+    def finished(_result, call):
+        settings, kwargs = call[0][0], call[1]
+        args = kwargs.get("_cli_parse_args")
+        if args is None:
+            args = type(settings).model_config.get("cli_parse_args")
+        if args:
+            values = fields_of(settings)
+            params.add("pydantic_settings", None if args is True else args, values, packages=PACKAGES | {"pydantic"})
+
+    params.watch(main.BaseSettings, "__init__", finished)
+
+
+def _argument(call, position, name):
+    args, kwargs = call
+    return args[position] if len(args) > position else kwargs.get(name)
+
+
+def _hoisted(values):
+    """The fields of dataclasses in place of them, as on the command line, except where two have the same name."""
+    hoisted = {}
+    for name, value in values.items():
+        fields = fields_of(value)
+        if fields is None or any(field in hoisted or field in values for field in fields):
+            hoisted[name] = value
+        else:
+            hoisted.update(fields)
+    return hoisted
