@@ -13,9 +13,9 @@ FRAMEWORKS: dict[str, tuple[tuple[str, ...], str]] = {
     "lightgbm": (("lightgbm",), "lightgbms"),
     "catboost": (("catboost",), "catboosting"),
     "statsmodels": (("statsmodels.base.model",), "statsmodel"),
-    "lightning": (("lightning.pytorch", "pytorch_lightning"), "pytorch_lightning"),
+    "lightning": (("lightning.pytorch", "pytorch_lightning"), "lightning_trainer"),
     "keras": (("keras",), "keras_models"),
-    "transformers": (("transformers.trainer",), "huggingface"),
+    "transformers": (("transformers.trainer",), "transformers_trainer"),
     "optuna": (("optuna",), "optuna_studies"),
     "hyperopt": (("hyperopt",), "hyperopt_trials"),
 }
