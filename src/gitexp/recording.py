@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,11 +20,12 @@ from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, re
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
+from gitexp.domain.resuming import Resumption
 from gitexp.domain.run import CodeState, Input, RunRecord, Status, run_to_dict
 from gitexp.domain.source import Source
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
-from gitexp.errors import GitexpError, StorageFailed, UsageError
+from gitexp.errors import Conflict, GitexpError, StorageFailed, UsageError
 from gitexp.repo import Repository
 from gitexp.store.git.changes import Seen
 from gitexp.store.git.snapshot import Snapshot, SnapshotRules, take
@@ -41,6 +43,7 @@ class RunRequest:
     """What a caller says of a run before it starts.
 
     `command` and `entry_point` are as run, `directory` where (absolute). None means: as the repository's settings say.
+    `resume` names a sealed run that is to go on; it keeps its name unless it is given one.
     """
 
     name: str | None = None
@@ -52,12 +55,18 @@ class RunRequest:
     tags: Mapping[str, object] = field(default_factory=dict)
     note: str | None = None
     parent: RunId | None = None
+    resume: str | None = None
     strict: bool | None = None
     inputs: Sequence[Input] = ()
 
 
 class Recorder:
-    """Writes one live run; safe to use from several threads and after a fork."""
+    """Writes one live run; safe to use from several threads and after a fork.
+
+    Args:
+        owner: the run's folder, where this process seals the run.
+        rank: of several that record one run: those beyond the first give metrics and artifacts, below `rank<n>/`.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Recorder:
         owner: LiveFolder | None,
         strict: bool,
         source: Source = Source.SCRIPT,
+        rank: int = 0,
     ) -> None:
         self.repository = repository
         self.run_id = identity
@@ -82,9 +92,12 @@ class Recorder:
         self._monotonic = time.monotonic()
         self._told: set[str] = set()
         self._on_trouble: Callable[[str], None] = _tell_nobody
-        self._journal = JournalWriter(folder, on_trouble=self.warn, source=source)
+        self._journal = JournalWriter(folder, on_trouble=self.warn, on_gone=self._outlived, source=source)
         self._besides: dict[Source, Recorder] = {}
-        self.point = self._journal.point
+        self._rank = rank
+        self._ranked_keys: dict[str, str] = {}
+        self.point = self._ranked_point if rank else self._journal.point
+        self._resumption: Resumption | None = None
         self._ended = False
 
     @classmethod
@@ -97,16 +110,26 @@ class Recorder:
         Raises:
             InvalidName: a name, param or tag that cannot be recorded.
             StorageFailed: nothing can be written anywhere.
+            NotFound, Ambiguous: there is no such run to resume.
+            Conflict: the run to resume is being recorded.
         """
-        experiment = parse_name(request.experiment or repository.config.experiment, what="experiment name")
-        identity = run_id(os.urandom(8))
-        name = readable_name(identity) if request.name is None else parse_name(request.name)
-        params = flatten(request.params)
-        tags = {parse_key(key, what="tag"): parse_tag_value(value) for key, value in request.tags.items()}
-        owner = repository.live.create(identity)
+        given = None if request.name is None else parse_name(request.name)
+        params, tags = flatten(request.params), _parse_tags(request.tags)
+        if request.note is not None and not isinstance(request.note, str):
+            raise UsageError(f"A note is text, not {type(request.note).__name__}.")
+        before = None if request.resume is None else _resumed(repository, request)
+        if before:
+            identity, name, experiment = before.record.id, before.record.name, before.record.experiment
+            resumption = Resumption(ref=before.ref, commit=before.commit or "", token=run_id(os.urandom(8)))
+        else:
+            experiment = parse_name(request.experiment or repository.config.experiment, what="experiment name")
+            identity = run_id(os.urandom(8))
+            name, resumption = given or readable_name(identity), None
+        owner = repository.live.create(identity, resumption)
         strict = repository.config.strict if request.strict is None else request.strict
         recorder = cls(repository, identity, owner.folder, owner=owner, strict=strict)
         recorder._on_trouble = on_trouble
+        recorder._resumption = resumption
         recorder.name, recorder.experiment = name, experiment
         snapshot = recorder._guard(recorder._capture_code)
         recorder.seen = snapshot and snapshot.seen
@@ -124,7 +147,7 @@ class Recorder:
             code=snapshot and _code_state(snapshot),
             parent=request.parent,
             inputs=tuple(request.inputs),
-            note=request.note,
+            note=None if before else request.note,
         )
         recorder._journal.event(
             "start",
@@ -139,15 +162,24 @@ class Recorder:
             recorder._journal.event("params", values=params)
         if tags:
             recorder._journal.event("tags", values=tags)
+        if before and given:
+            recorder.rename(given)
+        if before and request.note is not None:
+            recorder.set_note(request.note)
         return recorder
 
     @classmethod
-    def join(cls, repository: Repository, folder: str, *, on_trouble: Callable[[str], None]) -> Recorder:
-        """Take part in a run that another process owns and will seal."""
+    def join(cls, repository: Repository, folder: str, *, on_trouble: Callable[[str], None], rank: int = 0) -> Recorder:
+        """Take part in a run that another process owns and will seal.
+
+        Raises:
+            NotFound: it has ended, or not begun yet.
+        """
         identity = parse_run_id(os.path.basename(folder))
-        recorder = cls(repository, identity, folder, owner=None, strict=repository.config.strict)
-        recorder._on_trouble = on_trouble
         record = repository.live.summary(identity).record
+        recorder = cls(repository, identity, folder, owner=None, strict=repository.config.strict, rank=rank)
+        recorder._on_trouble = on_trouble
+        recorder._resumption = repository.live.resumption(identity)
         recorder.name, recorder.experiment = record.name, record.experiment
         return recorder
 
@@ -155,8 +187,17 @@ class Recorder:
         """The way into the same run for what is known from `source`; it ends with this one, once for each source."""
         found = self._besides.get(source)
         if found is None:
-            found = Recorder(self.repository, self.run_id, self.folder, owner=None, strict=self.strict, source=source)
+            found = Recorder(
+                self.repository,
+                self.run_id,
+                self.folder,
+                owner=None,
+                strict=self.strict,
+                source=source,
+                rank=self._rank,
+            )
             found._on_trouble = self._on_trouble
+            found._resumption = self._resumption
             found._told = self._told
             found.name, found.experiment = self.name, self.experiment
             self._besides[source] = found
@@ -178,55 +219,76 @@ class Recorder:
             raise UsageError("A joined run has no lock of its own.")
         return self._owner.lock_fd
 
+    is_silent = False
+    """Whether nothing of what is logged is kept."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the run has ended in the process that owns it."""
+        return not os.path.isdir(self.folder)
+
+    def last_step(self, key: str) -> int:
+        """The highest step of a metric in the state that the run was resumed from; -1 where it has none."""
+        if self._resumption is None:
+            return -1
+        key = self._ranked_key(key) if self._rank else key
+        with suppress(GitexpError):  # the metric is new, or damaged: then its steps begin anew
+            return max(self.repository.runs.history(self._resumption.commit, key).steps, default=-1)
+        return -1
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record params, nested or flat. One that was logged with another value takes the new one, with a warning."""
         values = self._guard(flatten, params)
-        if values:
+        if values and not self._rank:
             self._journal.event("params", values=values)
 
     def log_number(self, key: str, value: Number, step: int, moment: float) -> None:
         """Record one point whose key and value are known to be good."""
         self.point(key, step, moment, value)
 
+    def log_column(self, key: str, steps: array[int], times: array[float], values: array[float] | array[int]) -> None:
+        """Record many points of one metric whose key and values are known to be good, arrays of one length."""
+        self._journal.column(self._ranked_key(key) if self._rank else key, steps, times, values)
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
         parsed = self._guard(_parse_tags, tags)
-        if parsed:
+        if parsed and not self._rank:
             self._journal.event("tags", values=parsed)
 
     def set_environment(self, environment: Environment) -> None:
         self._journal.event("environment", python=dict(environment.python), requirements=list(environment.requirements))
 
     def set_note(self, text: str) -> None:
-        self._journal.event("note", text=text)
+        if not self._rank:
+            self._journal.event("note", text=text)
 
     def rename(self, name: str) -> None:
         self.name = parse_name(name)
         self._journal.event("name", text=self.name)
 
     def move(self, experiment: str) -> None:
-        self.experiment = parse_name(experiment, what="experiment name")
-        self._journal.event("experiment", text=self.experiment)
+        """Put the run into another experiment; one that was resumed stays where it is, with a warning."""
+        parsed = parse_name(experiment, what="experiment name")
+        if self._resumption is None:
+            self.experiment = parsed
+            self._journal.event("experiment", text=parsed)
+        elif parsed != self.experiment:
+            self.warn(f"A resumed run stays in its experiment: '{self.experiment}', not '{parsed}'.")
 
     def add_file(self, source: str, path: str) -> None:
         """Keep the file at `source` as the artifact `path`."""
-        path = parse_artifact_path(path)
+        path = parse_artifact_path(self._ranked_key(path) if self._rank else path)
         with open(source, "rb", buffering=0) as file:
             data = file.read(SMALL + 1) if os.fstat(file.fileno()).st_size <= SMALL else None
         if data is not None and len(data) <= SMALL:
-            self.add_bytes(data, path)
+            self._add_small(data, path)
             return
         pointer = self.repository.content.add_file(source)
         self._journal.event("artifact", path=path, sha256=pointer.sha256, size=pointer.size_bytes)
 
     def add_bytes(self, data: bytes, path: str) -> None:
         """Keep `data` as the artifact `path`."""
-        path = parse_artifact_path(path)
-        is_pointer = len(data) < LONGEST_POINTER and parse_pointer(data) is not None
-        if len(data) <= SMALL and not is_pointer:
-            self._journal.file(path, data)
-            return
-        pointer = self.repository.content.add_bytes(data)
-        self._journal.event("artifact", path=path, sha256=pointer.sha256, size=pointer.size_bytes)
+        self._add_small(data, parse_artifact_path(self._ranked_key(path) if self._rank else path))
 
     def warn(self, message: str) -> None:
         """Tell `message` once and put it into the record."""
@@ -291,6 +353,39 @@ class Recorder:
             folder = self.repository.git.work_tree
             run_hooks(hooks, run, directory=folder, environ=environ, on_trouble=self._on_trouble)
 
+    def _add_small(self, data: bytes, path: str) -> None:
+        is_pointer = len(data) < LONGEST_POINTER and parse_pointer(data) is not None
+        if len(data) <= SMALL and not is_pointer:
+            self._journal.file(path, data)
+            return
+        pointer = self.repository.content.add_bytes(data)
+        self._journal.event("artifact", path=path, sha256=pointer.sha256, size=pointer.size_bytes)
+
+    def _ranked_key(self, key: str) -> str:
+        return f"rank{self._rank}/{key}"
+
+    def _ranked_point(self, key: str, step: int, time: float | None, value: Number) -> None:
+        name = self._ranked_keys.get(key)
+        if name is None:
+            name = self._ranked_keys[key] = parse_key(self._ranked_key(key), what="metric")
+        self._journal.point(name, step, time, value)
+
+    def _outlived(self, last_written: float) -> None:
+        """The run's folder is gone. Where another process ended it, only what was written after that is lost."""
+        if self.owned:
+            self.warn(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
+            return
+        with suppress(GitexpError, OSError):
+            repository = self.repository
+            tips = [(ref, tip) for ref, tip in repository.tips().items() if ref.endswith(f"/{self.run_id}")]
+            for found in repository.load(tips):
+                if isinstance(found, RunSummary) and found.record.end and last_written <= found.record.end:
+                    return
+        told = f"The run '{self.name}' has ended in the process that owns it; what was logged since is not recorded."
+        if told not in self._told:
+            self._told.add(told)
+            self._on_trouble(told)
+
     def _guard(self, act: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return act(*arguments)
@@ -330,6 +425,33 @@ def _code_state(snapshot: Snapshot) -> CodeState:
     return CodeState(
         commit=snapshot.head.commit, branch=snapshot.head.branch, dirty=snapshot.dirty, skipped=snapshot.skipped
     )
+
+
+def _resumed(repository: Repository, request: RunRequest) -> RunSummary:
+    """The sealed run that is to go on.
+
+    Raises:
+        NotFound, Ambiguous: there is no such run.
+        Conflict: it is being recorded.
+        UsageError: it is removed, or is to go to another experiment.
+    """
+    if not isinstance(request.resume, str):
+        raise UsageError(f"A run to resume is named by text, not {type(request.resume).__name__}.")
+    found = repository.resolve(request.resume)
+    if found.commit is None and not repository.live.is_held(found.record.id):
+        repository.recover()  # its process has died since the repository was opened
+        found = repository.resolve(found.record.id)
+    record = found.record
+    if found.commit is None:
+        raise Conflict(f"The run '{record.name}' is being recorded.", hint="Wait until it has ended.")
+    if record.deleted is not None:
+        raise UsageError(f"The run '{record.name}' is removed.", hint=f"gitexp restore {record.id}")
+    if request.experiment and request.experiment != record.experiment:
+        raise UsageError(
+            f"The run '{record.name}' is of the experiment '{record.experiment}', and stays in it.",
+            hint="Leave the experiment out.",
+        )
+    return found
 
 
 def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:

@@ -12,18 +12,22 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 from gitexp.activerun import ActiveRun, status_of
 from gitexp.domain.identity import RunId, is_run_id, parse_name, parse_run_id
 from gitexp.domain.run import Status
-from gitexp.errors import UsageError
+from gitexp.errors import Conflict, GitexpError, NotFound, UsageError
+from gitexp.ranks import WAIT_S, SilentRecorder, announce, find, launch_key, rank_of
 from gitexp.recording import JOIN, Recorder, RunRequest
 from gitexp.repo import Repository
 from gitexp.running.environment import capture_environment
+from gitexp.system import SystemSampler
 
 
 class GitexpWarning(UserWarning):
@@ -36,8 +40,17 @@ _started: list[ActiveRun] = []
 _lock = threading.Lock()
 _repositories: dict[tuple[str, str | None], Repository] = {}
 _experiment: str | None = None
-_joined = False
 _launched: ActiveRun | None = None
+_parents: ActiveRun | None = None
+"""The run of the process that started this one, joined by what is logged here without a run of its own."""
+_exported: list[ActiveRun] = []
+"""The runs started in the main thread, in the order of their beginning."""
+_before: tuple[str | None, str | None] | None = None
+"""What we were told before runs of our own were told to others; None while there are none."""
+_announced = 0
+"""How many runs this process has shared with other ranks, or looked for."""
+_is_orphan_told = False
+_TAKEN = "taken"
 _watching = False
 _failure: Status | None = None
 
@@ -50,25 +63,39 @@ def start_run(
     tags: Mapping[str, object] | None = None,
     note: str | None = None,
     nested: bool = False,
+    run_id: str | None = None,
+    ranks: str = "first",
+    system_metrics: bool | None = None,
     strict: bool | None = None,
 ) -> ActiveRun:
-    """Start a run, or join the one that `gitexp run` launched.
+    """Start a run, go on with one, or join the one that `gitexp run` launched.
 
     Args:
         name: for people; made up where left out.
         experiment: where it belongs; `set_experiment` or the repository's settings say it otherwise.
         params: nested or flat.
         nested: allow it inside an active run, which becomes its parent.
+        run_id: a run to go on with, as `get_run` finds it; one that another process records is joined.
+        ranks: of the processes of a launcher like torchrun "first" records and the others are silent; with "all", which
+            every rank has to say, the others give metrics and artifacts below `rank1/`, `rank2/`, ...
+        system_metrics: whether the machine is sampled; None: as the settings say, for a run that is not nested.
         strict: whether an error of recording ends the training; a warning otherwise.
 
     Raises:
         UsageError: a run is active here already.
+        NotFound, Ambiguous: there is no such run to go on with.
         NotARepository: the working directory lies in no git repository.
     """
+    if ranks not in ("first", "all"):
+        raise UsageError(f"ranks: expected 'first' or 'all', found {ranks!r}.")
     active = stack.get()
-    if active and not nested and active[-1]._is_implicit:
-        active[-1]._take_over(name, experiment or _experiment, params or {}, tags or {}, note)
-        return active[-1]
+    if active and not nested and active[-1]._is_implicit and run_id is None:
+        taken = active[-1]
+        if not taken._launched or _claim(taken._recorder.folder):
+            taken._take_over(name, experiment or _experiment, params or {}, tags or {}, note)
+            return taken
+        taken.end()  # another process has taken the launched run meanwhile
+        active = stack.get()
     if active and not nested:
         raise UsageError(
             f"The run '{active[-1].name}' is still active here.",
@@ -76,20 +103,24 @@ def start_run(
         )
     request = RunRequest(
         name=name,
-        experiment=experiment or _experiment,
+        experiment=experiment or (None if run_id else _experiment),
         command=_command(),
         directory=os.getcwd(),
         entry_point=_entry_point(),
-        params=params or {},
-        tags=tags or {},
+        params={} if params is None else params,
+        tags={} if tags is None else tags,
         note=note,
         strict=strict,
-        parent=active[-1].id if active else _launched_run(),
+        resume=run_id,
+        parent=active[-1].id if active else None if run_id else _outer_id(),
     )
-    run = None if active or _joined else _join(request)
-    if run is None:
-        run = ActiveRun(_begin(request, active[-1] if active else None), launched=False, on_end=_deactivate)
-        _watch_exit()
+    rank = rank_of(os.environ)
+    if rank:
+        run = _beyond_first(rank, ranks)
+    else:
+        run = (None if active or run_id else _join_launched(request)) or _begin(request, active, ranks)
+        if system_metrics or (system_metrics is None and not active and _outer_folder() is None):
+            _sample(run, always=bool(system_metrics))
     _activate(run)
     return run
 
@@ -106,7 +137,8 @@ def active_run() -> ActiveRun | None:
     if active:
         return active[-1]
     with _lock:
-        return _started[-1] if _started else None
+        started = _started[-1] if _started else None
+    return started or _parents_run()
 
 
 def launched_run() -> ActiveRun | None:
@@ -137,50 +169,37 @@ def repository() -> Repository:
         for run in found.recovered:
             how = f"could not be sealed yet: {run.problem}" if run.problem else f"is sealed as {run.status}."
             warn(f"The run '{run.name}' had ended without being closed; it {how}")
+        for file in found.put_back:
+            warn(f"'{file.path}' had kept values that a run had set, and has its own again. {file.remark}".rstrip())
     return found
 
 
 def current_run() -> ActiveRun:
-    """The active run, else the one that `gitexp run` launched, else a new one; `start_run` may still take it over."""
+    """The active run, else that of the process that started this one, else a new one; `start_run` may take it over."""
     run = active_run()
+    if run is None and rank_of(os.environ):
+        run = _activate(ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate))
+        run._is_implicit = True
+    if run is None and _outer_folder() is not None:  # launched, and nobody has taken it yet
+        run = _activate(_joined(_outer_folder() or "", launched=True))
+        run._is_implicit = True
+    if run is None and any(_told()):
+        _warn_orphan()
+        return ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate)
     if run is None:
-        run = _activate(_join(RunRequest())) if os.environ.get(JOIN) else None
-        run = run or start_run()
+        run = start_run()
         run._is_implicit = True
     return run
 
 
-def _activate(run: ActiveRun | None) -> ActiveRun | None:
-    if run is not None:
-        stack.set((*stack.get(), run))
-        with _lock:
-            _started.append(run)
-    return run
-
-
-def _launched_run() -> RunId | None:
-    """The run that `gitexp run` launched this process in, if any."""
-    name = os.path.basename(os.environ.get(JOIN, ""))
-    return parse_run_id(name) if is_run_id(name) else None
-
-
-def _begin(request: RunRequest, parent: ActiveRun | None) -> Recorder:
-    """Begin a run. What troubles a nested one is told where its parent tells it."""
-    on_trouble = parent._recorder._on_trouble if parent else warn
-    recorder = Recorder.begin(repository(), request, on_trouble=on_trouble)
-    recorder.set_environment(capture_environment())
-    return recorder
-
-
-def _join(request: RunRequest) -> ActiveRun | None:
-    """Take part in the launched run; what the script says adds to what the command line said."""
-    global _joined
-    folder = os.environ.get(JOIN)
-    if not folder or not os.path.isdir(folder):
-        return None
-    _joined = True
-    run = ActiveRun(Recorder.join(Repository.open(folder), folder, on_trouble=warn), launched=True, on_end=_deactivate)
-    run._take_over(request.name, request.experiment, request.params, request.tags, request.note)
+def _activate(run: ActiveRun) -> ActiveRun:
+    stack.set((*stack.get(), run))
+    with _lock:
+        _started.append(run)
+    if threading.current_thread() is threading.main_thread():
+        _remember()
+        _exported.append(run)
+        _export()
     return run
 
 
@@ -191,6 +210,203 @@ def _deactivate(run: ActiveRun) -> None:
     with _lock:
         if run in _started:
             _started.remove(run)
+    if run in _exported:
+        _exported.remove(run)
+        _export()
+
+
+def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> ActiveRun:
+    """Begin or resume a run. What troubles a nested one is told where its parent tells it."""
+    global _announced
+    on_trouble = active[-1]._recorder._on_trouble if active else warn
+    try:
+        recorder = Recorder.begin(repository(), request, on_trouble=on_trouble)
+    except Conflict:
+        if request.resume is None:
+            raise
+        return _join_live(request, request.resume)
+    recorder.set_environment(capture_environment())
+    _claim(recorder.folder)
+    if ranks == "all":
+        announce(recorder.folder, launch_key(os.environ, _announced))
+        _announced += 1
+    _watch_exit()
+    return ActiveRun(recorder, launched=False, on_end=_deactivate)
+
+
+def _sample(run: ActiveRun, *, always: bool) -> None:
+    if run._recorder.owned:
+        config = run._recorder.repository.config
+        if always or config.system_metrics:
+            run.sample(SystemSampler(run._recorder, config.system_interval_s, with_self=True))
+
+
+# Taking part in runs that other processes own.
+
+
+def _join_launched(request: RunRequest) -> ActiveRun | None:
+    """The launched run, if nobody has taken it yet; what the script says adds to what the command line said."""
+    folder = _outer_folder()
+    if folder is None or not _claim(folder):
+        return None
+    run = _joined(folder, launched=True)
+    run._take_over(request.name, request.experiment, request.params, request.tags, request.note)
+    return run
+
+
+def _join_live(request: RunRequest, text: str) -> ActiveRun:
+    """A run that another process records, and that was to be resumed here.
+
+    Raises:
+        NotFound: it has ended meanwhile.
+    """
+    place = repository()
+    folder = os.path.join(place.live.folder, place.resolve(text).record.id)
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            run = _joined(folder, launched=False)
+            break
+        except NotFound:
+            if not os.path.isdir(folder) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)  # its process captures the code still
+    run._take_over(request.name, request.experiment, request.params, request.tags, request.note)
+    return run
+
+
+def _beyond_first(rank: int, ranks: str) -> ActiveRun:
+    """The run of a rank that is not the first."""
+    global _announced
+    folder = _outer_folder()
+    if ranks == "all" and folder is None:
+        folder = find(repository().live, launch_key(os.environ, _announced))
+        _announced += 1
+        if folder is None:
+            warn(f"The run of the first rank was not found; rank {rank} records nothing.")
+    if ranks == "all" and folder is not None:
+        return _joined(folder, launched=False, rank=rank)
+    return ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate)
+
+
+def _parents_run() -> ActiveRun | None:
+    """The run of the process that started this one, where a script there has taken it; joined once for each run."""
+    global _parents
+    if _parents is not None and not _parents._recorder.is_gone:
+        return _parents
+    folder = _outer_folder()
+    if folder is None or rank_of(os.environ) or not os.path.exists(os.path.join(folder, _TAKEN)):
+        return None
+    if _parents is not None:
+        _parents.end()
+    with suppress(GitexpError):  # it has ended this very moment
+        _parents = _joined(folder, launched=False)
+        return _parents
+    return None
+
+
+def _joined(folder: str, *, launched: bool, rank: int = 0) -> ActiveRun:
+    recorder = Recorder.join(Repository.open(folder), folder, on_trouble=warn, rank=rank)
+    if not launched:  # what comes too late is told
+        atexit.register(recorder.end, Status.FINISHED)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:  # a forked worker leaves without `atexit`
+            util.Finalize(None, recorder.end, args=(Status.FINISHED,), exitpriority=0)
+    return ActiveRun(recorder, launched=launched, on_end=_deactivate)
+
+
+def _claim(folder: str) -> bool:
+    """Take a launched run for this script; True for the first process only."""
+    try:
+        os.close(os.open(os.path.join(folder, _TAKEN), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+    except FileExistsError:
+        return False
+    except OSError:  # a disk that refuses: better two that log to one run than none
+        return True
+    return True
+
+
+def _outer_folder() -> str | None:
+    """The live folder of the run that the process which started this one recorded, if it still does."""
+    for folder in _told():
+        if folder and os.path.isdir(folder):
+            return folder
+    return _folder_of_parent()
+
+
+def _told() -> tuple[str | None, str | None]:
+    """What this process was told of the run it belongs to: by `multiprocessing`, and by the environment."""
+    if _before is not None:
+        return _before
+    process = sys.modules.get("multiprocessing.process")
+    is_worker = process is not None and process.parent_process() is not None
+    # A worker of a fork server has the environment of the server's beginning; `_config` goes with the worker itself.
+    own = getattr(process.current_process(), "_config", {}).get(JOIN) if process and is_worker else None
+    return own, os.environ.get(JOIN)
+
+
+def _remember() -> None:
+    """Keep what we were told, before the first run of our own is told to others."""
+    global _before
+    if not _exported:
+        _before = None
+        _before = _told()
+
+
+def _folder_of_parent() -> str | None:
+    """Where a worker was made before the run began: the live run in which its parent's process has a journal."""
+    process = sys.modules.get("multiprocessing.process")
+    parent = process and process.parent_process()
+    if not parent:
+        return None
+    found: dict[str, float] = {}
+    with suppress(GitexpError, OSError):
+        for entry in repository().live.list():
+            path = os.path.join(entry.folder, f"{parent.pid}-0.events")
+            if entry.held and os.path.exists(path):
+                found[entry.folder] = os.stat(os.path.join(entry.folder, "lock")).st_mtime
+    return max(found, key=found.__getitem__, default=None)
+
+
+def _outer_id() -> RunId | None:
+    """The run that the process which started this one recorded, whether or not it still does."""
+    for folder in (_outer_folder(), *_told()):
+        name = os.path.basename(folder or "")
+        if is_run_id(name):
+            return parse_run_id(name)
+    return None
+
+
+def _export() -> None:
+    """Let the processes that this one starts find the run that was started last in the main thread."""
+    global _before
+    folders = [run._recorder.folder for run in _exported if run._recorder.folder]
+    for_workers, for_all = (folders[-1], folders[-1]) if folders else _before or (None, None)
+    if for_all is None:
+        os.environ.pop(JOIN, None)
+    else:
+        os.environ[JOIN] = for_all
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and (for_workers or JOIN in getattr(process.current_process(), "_config", {})):
+        process.current_process()._config[JOIN] = for_workers
+    if not _exported:
+        _before = None
+
+
+def _after_fork() -> None:
+    """In the child: the parent's runs are the parent's, and this is a process that it started."""
+    global _lock, _parents, _launched, _before
+    folders = [run._recorder.folder for run in (*_started, *stack.get()) if run._recorder.folder]
+    if folders:
+        os.environ[JOIN] = folders[-1]
+    stack.set(())
+    _started.clear()
+    _exported.clear()
+    _parents = _launched = _before = None
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _command() -> Sequence[str]:
@@ -203,6 +419,13 @@ def _entry_point() -> str | None:
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
     return os.path.basename(path) if path else None
+
+
+def _warn_orphan() -> None:
+    global _is_orphan_told
+    if not _is_orphan_told:
+        _is_orphan_told = True
+        warn("The run that this process belonged to has ended; what it logs now is not recorded.")
 
 
 def warn(message: str) -> None:
@@ -247,8 +470,7 @@ def _note_failure(status: Status) -> None:
 def _end_all() -> None:
     status = _failure or Status.FINISHED
     for run in reversed(list(_started)):
-        if run._recorder.owned or run._launched:
-            run.end(status.value)
+        run.end(status.value)
 
 
 def _die(number: int, _frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from gitexp.reading import RunView
 
 _DONE = {
     "seal": "sealed",
+    "resume": "resumed",
     "tag": "tagged",
     "note": "noted",
     "rename": "renamed",

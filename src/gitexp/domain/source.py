@@ -23,3 +23,5 @@ class Source(IntEnum):
     """Constants at the top of a script."""
     OUTPUT = 5
     """Lines that the command printed."""
+    SYSTEM = 6
+    """gitexp's own sampling of the machine."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import threading
 import time as clock
 import weakref
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count, islice
 from json import JSONEncoder
 from typing import Any, Final
 
@@ -48,11 +50,15 @@ _EXACT: Final = 1 << 53
 _HUGE_BITS: Final = 13_000
 _SYNC_S: Final = 1.0
 _BATCH: Final = 1000
+_COLUMN: Final = 1 << 14
+"""Points of a column that are made and written at once."""
+_LOW: Final = 0 if sys.byteorder == "little" else 1
 _RETIRED: Final = 16
 
 _pack_point = struct.Struct("<IIqdd").pack
 _pack_u32 = struct.Struct("<I").pack
 _pack_event = struct.Struct("<IB").pack
+_unpack_bodies = struct.Struct(f"{POINT_SIZE - 4}s4x").iter_unpack
 _pack_frame = struct.Struct("<II").pack
 _encode = JSONEncoder(separators=(",", ":")).encode
 
@@ -67,6 +73,7 @@ class JournalWriter:
         folder: the run's live folder.
         on_trouble: told in a sentence when the disk begins to refuse, when records are dropped, when the folder is
             gone, and when something is logged after `close`. Called from any thread; it may log.
+        on_gone: called instead when the folder is gone, with the time of the last write, in seconds since 1970.
         source: who speaks, as `gitexp.domain.source.Source` counts them; of metrics and params.
     """
 
@@ -76,10 +83,18 @@ class JournalWriter:
     Raises UsageError where the step does not fit into 64 bits.
     """
 
-    def __init__(self, folder: str, *, on_trouble: Callable[[str], None], source: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        on_trouble: Callable[[str], None],
+        on_gone: Callable[[float], None] | None = None,
+        source: int = 0,
+    ) -> None:
         self.folder = folder
         self._source = {"source": int(source)} if source else {}
         self._on_trouble = on_trouble
+        self._on_gone = on_gone
         self._closed = False
         self._numbers: dict[str, int] = {}
         self.point, self._attach_point = self._fast_point()
@@ -98,6 +113,24 @@ class JournalWriter:
             now = clock.time()
             records = [self._record(key, step, now if at is None else at, value) for key, step, at, value in items]
             self._append(self._points, records)
+
+    def column(self, key: str, steps: array[int], times: array[float], values: array[float] | array[int]) -> None:
+        """Many values of one metric, in few writes.
+
+        Args:
+            steps: int64. times: float64, seconds since 1970, UTC. values: float64 or int64. All of one length.
+        """
+        if values.typecode == "q" and values and not -_EXACT <= min(values) <= max(values) <= _EXACT:
+            self.points((key, *point) for point in zip(steps, times, values, strict=True))
+            return
+        kind = INTEGER if values.typecode == "q" else FLOAT
+        with self._lock:
+            number = self._numbers.get(key)
+            code = kind | (self._name(key) if number is None else number)
+            for first in range(0, len(steps), _COLUMN):
+                rows = slice(first, first + _COLUMN)
+                floats: array[float] = array("d", values[rows])
+                self._append_points(self._records(code, steps[rows], times[rows], floats))
 
     def event(self, kind: str, **payload: Any) -> None:
         """Anything but a metric value. The payload is JSON; `time` is added where it is absent."""
@@ -153,7 +186,8 @@ class JournalWriter:
         self._stem = ""
         self._numbers.clear()
         self._next_number = count().__next__
-        self._next_point = count(1).__next__
+        self._point_sequence = count(1)
+        self._next_point = self._point_sequence.__next__
         self._event_sequence = 0
         self._waiting_bytes = 0
         self._dropped = 0
@@ -221,6 +255,32 @@ class JournalWriter:
             kind, plain = TEXT, float(self._append_event(JSON, _encode_head("number", payload)))
         body = _pack_point(kind | number, self._next_point(), step, time, plain)
         return body + _pack_u32(zlib.crc32(body))
+
+    def _records(self, code: int, steps: array[int], times: array[float], values: array[float]) -> bytes:
+        """Points as they are written, made a column at a time: several times as fast as one by one."""
+        number = len(steps)
+        words = array("I", bytes(number * POINT_SIZE))
+        width = POINT_SIZE // 4
+        words[0::width] = array("I", [code]) * number
+        words[1::width] = array("I", islice(self._point_sequence, number))
+        for place, column in ((2, steps), (4, times), (6, values)):
+            halves = array("I", column.tobytes())
+            words[place::width] = halves[_LOW::2]
+            words[place + 1 :: width] = halves[1 - _LOW :: 2]
+        bodies = _little_endian(words).tobytes()
+        checks = array("I", map(zlib.crc32, chain.from_iterable(_unpack_bodies(bodies))))
+        words[8::width] = checks
+        return _little_endian(words).tobytes()
+
+    def _append_points(self, data: bytes) -> None:
+        """Append whole points."""
+        if self._points.fd >= 0 and not self._waiting_bytes and not self._closed:
+            taken = 0
+            with suppress(OSError):
+                taken = os.write(self._points.fd, data)
+            data = data[taken - taken % POINT_SIZE :]
+        if data:
+            self._append(self._points, [data[at : at + POINT_SIZE] for at in range(0, len(data), POINT_SIZE)])
 
     def _name(self, key: str) -> int:
         number = self._next_number()
@@ -315,14 +375,21 @@ class JournalWriter:
             for fd in fds:
                 sync(fd)
             if fds and not os.path.isdir(self.folder):
-                self._tell_once(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
-            sync_folder(self.folder)
+                self._tell_gone(max(os.fstat(fd).st_mtime for fd in fds))
+            else:
+                sync_folder(self.folder)
         except (OSError, StorageFailed) as error:
             reason = getattr(error, "strerror", None) or error
             self._on_trouble(f"The journal {self.folder!r} may not be on the disk yet ({reason}).")
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _tell_gone(self, last_written: float) -> None:
+        if self._on_gone is None:
+            self._tell_once(f"The journal {self.folder!r} was deleted or moved while the run was recorded.")
+        else:
+            self._on_gone(last_written)
 
     def _tell_once(self, message: str) -> None:
         if not self._has_told:
@@ -476,6 +543,13 @@ os.register_at_fork(after_in_child=_after_fork)
 def _memory(records: list[bytes]) -> int:
     """What records in a queue take: a bytes object has 33 bytes of its own, a reference 8."""
     return sum(map(len, records)) + 41 * len(records)
+
+
+def _little_endian(words: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        words = words[:]
+        words.byteswap()
+    return words
 
 
 def _encode_head(kind: str, payload: dict[str, Any]) -> bytes:

@@ -127,6 +127,10 @@ class LiveRuns:
                 entries.append(LiveEntry(run_id=RunId(name), folder=os.path.join(self.folder, name), held=held))
         return entries
 
+    def is_held(self, run_id: RunId) -> bool:
+        """Whether some process still records the run."""
+        return bool(_is_held(os.path.join(self.folder, run_id)))
+
     def adopt(self, run_id: RunId) -> LiveFolder | None:
         """Hold a run that nobody holds, as one of several callers; None for the others, and where it is gone."""
         folder = os.path.join(self.folder, run_id)
