@@ -54,6 +54,9 @@ def wrap(owner: Any, name: str, wrapper: Wrapper) -> None:
         AttributeError: there is no such thing. TypeError: it is no function.
     """
     found = inspect.getattr_static(owner, name)
+    if isinstance(getattr(found, "fn", None), types.FunctionType):  # scikit-learn's methods that depend on others
+        found.fn = found.fn if hasattr(found.fn, _ORIGINAL) else _trampoline(found.fn, _unseen(wrapper))
+        return
     kind = type(found) if isinstance(found, (classmethod, staticmethod)) else None
     original = found.__func__ if kind else found
     if hasattr(original, _ORIGINAL):
@@ -65,6 +68,72 @@ def wrap(owner: Any, name: str, wrapper: Wrapper) -> None:
     home = sys.modules.get(getattr(original, "__module__", None) or "")
     if isinstance(owner, types.ModuleType) and getattr(home, name, None) is original:
         setattr(home, name, instead)
+
+
+def wrap_subclasses(base: type, names: Iterable[str], wrapper: Wrapper, *, of: Callable[[type], bool]) -> None:
+    """Wrap methods wherever `base` or a subclass defines them itself: those that exist, and those still to come.
+
+    Args:
+        of: which classes. Not those of the user's script: their functions go to worker processes by value, with all
+            that belongs to them, and there is no gitexp there.
+    """
+    is_first = base not in _wanted
+    _wanted.setdefault(base, {}).update(dict.fromkeys(names, (wrapper, of)))
+    todo: list[type] = [base]
+    known: set[type] = {base}
+    while todo:
+        _dress(base, todo[-1])
+        below: list[type] = todo.pop().__subclasses__()
+        fresh = [cls for cls in below if cls not in known]
+        known.update(fresh)
+        todo += fresh
+    if is_first:
+        before = base.__dict__.get("__init_subclass__")
+
+        def __init_subclass__(cls: Any, **kwargs: Any) -> None:  # noqa: N807
+            if before is None:
+                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]
+            else:
+                before.__func__(cls, **kwargs)
+            try:
+                _dress(base, cls)
+            except Exception:  # a class is being made, and nothing may go wrong with that
+                pass
+
+        base.__init_subclass__ = classmethod(_unseen(__init_subclass__))  # type: ignore[assignment]
+
+
+_wanted: dict[type, dict[str, tuple[Wrapper, Callable[[type], bool]]]] = {}
+"""For each base, its methods that are wrapped, how, and in which classes."""
+
+
+def _dress(base: type, cls: type) -> None:
+    for name, (wrapper, of) in _wanted[base].items():
+        found = cls.__dict__.get(name)
+        if isinstance(getattr(found, "fn", found), types.FunctionType) and of(cls):
+            wrap(cls, name, wrapper)
+
+
+def user_frame() -> types.FrameType | None:
+    """The frame that called a wrapped function, from within its wrapper; None where it is a library's."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and (frame.f_code.co_filename == UNSEEN or frame.f_code.co_filename.startswith(_HERE)):
+        frame = frame.f_back
+    if frame is None or any(folder in frame.f_code.co_filename for folder in _LIBRARIES):
+        return None
+    return frame
+
+
+def name_in(frame: types.FrameType, value: Any) -> str:
+    """The name of the variable that holds `value` in a frame, or nothing."""
+    for name, other in list(frame.f_locals.items()):
+        if other is value:
+            return name
+    return ""
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 
 def _trampoline(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
@@ -177,7 +246,7 @@ def session() -> Iterator[ActiveRun | None]:
     """
     run, own = _open()
     try:
-        yield run and run.beside(Source.AUTOLOG)
+        yield run
     except BaseException as error:
         if own is not None:
             own.__exit__(type(error), error, None)
@@ -216,9 +285,9 @@ def child(run: ActiveRun, name: str | None = None, *, params: Mapping[str, Any] 
 
 def warn(message: str) -> None:
     """Put a sentence into the record, once; tell the user only where there is no run to tell it to."""
-    from gitexp import session as runs  # only where a framework is used
-
     try:
+        from gitexp import session as runs  # only where a framework is used
+
         run = runs.active_run() or runs.launched_run()
         if run is not None:
             run.beside(Source.AUTOLOG)._recorder.warn(message)
@@ -234,17 +303,22 @@ _told: set[str] = set()
 
 def _open() -> tuple[ActiveRun | None, ActiveRun | None]:
     """The run to log to, and that run again where it was made for this."""
-    from gitexp import session as runs  # only where a framework is used
-
     try:
+        from gitexp import session as runs  # only where a framework is used
+
         found = runs.active_run() or runs.launched_run()
         if found is not None:
-            return found, None
+            return found.beside(Source.AUTOLOG), None
         own = runs.start_run()
+        return own.beside(Source.AUTOLOG), own
     except Exception as error:
         warn(f"Autologging records nothing here. {error}")
         return None, None
-    return own, own
+
+
+def is_open(run: ActiveRun | None) -> bool:
+    """Whether what is learnt after a training can still be logged to its run."""
+    return run is not None and not run._recorder.ended
 
 
 _pid = os.getpid()
