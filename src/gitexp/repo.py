@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gitexp.domain.matching import Query
     from gitexp.domain.selector import Best, ByText, Selector
     from gitexp.store.index import RunIndex
+    from gitexp.store.overridden import OverriddenFiles, PutBack
 
 SETTINGS = os.path.join(".gitexp", "config.yaml")
 CANDIDATES = 8
@@ -92,11 +93,13 @@ class Repository:
     Attributes:
         git: where git keeps things.
         recovered: what opening found unfinished, and sealed.
+        put_back: files of the user's that held the values of a dead run, and hold their own again.
     """
 
     def __init__(self, git: GitRepository, environ: Mapping[str, str]) -> None:
         self.git = git
         self.recovered: list[RecoveredRun] = []
+        self.put_back: list[PutBack] = []
         self._environ = environ
 
     @classmethod
@@ -108,6 +111,8 @@ class Repository:
         """
         repository = cls(discover(start, environ), environ)
         repository.recovered = repository.recover()
+        if os.path.isdir(repository.overrides_dir):
+            repository.put_back = repository.overridden.recover()
         return repository
 
     @cached_property
@@ -125,6 +130,17 @@ class Repository:
     @cached_property
     def live(self) -> LiveRuns:
         return LiveRuns(self._writable_dir())
+
+    @property
+    def overrides_dir(self) -> str:
+        """Where the originals of files lie that hold other values while a run goes on."""
+        return os.path.join(self._writable_dir(), "overrides")
+
+    @cached_property
+    def overridden(self) -> OverriddenFiles:
+        from gitexp.store.overridden import OverriddenFiles  # only where values were ever set
+
+        return OverriddenFiles(self.overrides_dir)
 
     @cached_property
     def runs(self) -> GitRunStore:

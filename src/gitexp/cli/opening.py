@@ -28,6 +28,8 @@ def open_repository() -> Repository:
             tell(f"The run '{name}' ({run.run_id}) ended without being closed and cannot be sealed yet: {run.problem}")
         else:
             tell(f"Recovered the run '{name}' ({run.run_id}), whose process ended without closing it: {run.status}.")
+    for file in repository.put_back:
+        tell(f"Put back '{printable(file.path)}', which a run that was killed had set values in. {file.remark}".rstrip())
     return repository
 
 

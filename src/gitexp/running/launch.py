@@ -6,18 +6,22 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.identity import RunId, is_run_id, parse_run_id
 from gitexp.domain.run import Status
+from gitexp.domain.values import flatten
 from gitexp.errors import StorageFailed, UsageError
 from gitexp.recording import JOIN, Recorder, RunRequest
 from gitexp.repo import Repository
 from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, resolve
+from gitexp.running.constants import Constants, script_of
 from gitexp.running.outputs import Outputs
+from gitexp.running.paramfiles import ParamFiles
 from gitexp.running.projectfiles import MetricsFile
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
@@ -28,6 +32,7 @@ from gitexp.store.output import OutputLog
 
 if TYPE_CHECKING:
     from gitexp.domain.stopping import StopRule
+    from gitexp.running.overrides import Overridden
 
 __all__ = ["Kind", "LaunchRequest", "LaunchResult", "launch", "status_of"]
 
@@ -96,7 +101,10 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
     hold_standard_streams()
     rules = _stop_rules(request, repository)
     command = resolve(request.kind, request.words, request.environ)
-    with SignalRelay() as relay:
+    with SignalRelay() as relay, _overridden(request, command, repository, on_trouble) as overridden:
+        if overridden:
+            params = {**flatten(request.run.params), **overridden.params}
+            request = replace(request, run=replace(request.run, params=params))
         troubles: list[str] = []
         request = _with_inputs(request, repository, relay, troubles.append)
         recorder = _begin(request, command, repository, on_trouble)
@@ -107,7 +115,7 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
                 command.program, command.arguments, environ=request.environ, on_output=_forget, relay=relay
             )
             return LaunchResult(child=child, status=status_of(child))
-        return _record(request, command, recorder, rules, relay)
+        return _record(request, command, recorder, rules, overridden, relay)
 
 
 def status_of(child: ChildResult) -> Status:
@@ -153,6 +161,21 @@ def _with_inputs(
     return replace(request, run=replace(request.run, inputs=(*request.run.inputs, *read)))
 
 
+def _overridden(
+    request: LaunchRequest, command: Command, repository: Repository, on_trouble: Callable[[str], None]
+) -> AbstractContextManager[Overridden | None]:
+    if not request.overrides:
+        return nullcontext()
+    from gitexp.running.overrides import Places, find_settings, overridden  # most runs set no values
+
+    config = repository.config
+    directory = os.getcwd()
+    script = script_of(request.kind, command, request.environ, directory) if config.params_constants else None
+    places = Places(directory=directory, root=repository.git.work_tree, patterns=config.params_files, script=script)
+    settings = find_settings(request.overrides, places, words=request.words[0])
+    return overridden(settings, repository.overridden, command.shown, on_trouble)
+
+
 def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule]:
     texts = (*request.stop_when, *repository.config.stop_when)
     if not texts:
@@ -163,14 +186,20 @@ def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule
 
 
 def _record(
-    request: LaunchRequest, command: Command, recorder: Recorder, rules: Sequence[StopRule], relay: SignalRelay
+    request: LaunchRequest,
+    command: Command,
+    recorder: Recorder,
+    rules: Sequence[StopRule],
+    overridden: Overridden | None,
+    relay: SignalRelay,
 ) -> LaunchResult:
     stopper = Stopper(lambda: relay.child, recorder.warn)
     root = recorder.repository.git.work_tree
     here = Launch(recorder=recorder, directory=os.getcwd(), root=root, stop=stopper.stop)
-    watchers = _watchers(request, command, here, rules)
+    watchers = _watchers(request, command, here, rules, overridden)
+    lock_fds = [recorder.lock_fd, *(overridden.lock_fds if overridden else ())]
     try:
-        child = _run(request, command, recorder, watchers, relay)
+        child = _run(request, command, recorder, watchers, lock_fds, relay)
     except OSError as error:
         recorder.end(Status.FAILED)
         raise UsageError(f"'{command.program}' cannot be executed: {error.strerror}.") from error
@@ -181,6 +210,8 @@ def _record(
         for watcher in watchers:
             _guard(recorder, watcher.finish, child)
     finally:  # a strict run may have raised; it is sealed all the same
+        if overridden:
+            overridden.put_back(recorder.warn)
         commit = recorder.end(status, exit_code=child.exit_code, signal=name)
     return LaunchResult(
         child=child,
@@ -194,16 +225,20 @@ def _record(
 
 def _watchers(
     request: LaunchRequest,
-    command: Command,  # noqa: ARG001
+    command: Command,
     here: Launch,
     rules: Sequence[StopRule],
+    overridden: Overridden | None,
 ) -> list[Watcher]:
     """All that look on, each in its own file. What one records first is not overwritten by a less sure `Source`."""
     config = here.recorder.repository.config
     limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
+    script = script_of(request.kind, command, request.environ, here.directory) if config.params_constants else None
     autologs = config.autolog if request.autolog is None else request.autolog
     return [
         Reports(here, request),
+        ParamFiles(here, overridden.paths if overridden else (), is_inside=JOIN in request.environ),
+        *([Constants(here.recorder, script)] if script else []),
         MetricsFile(here),
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
@@ -213,7 +248,12 @@ def _watchers(
 
 
 def _run(
-    request: LaunchRequest, command: Command, recorder: Recorder, watchers: Sequence[Watcher], relay: SignalRelay
+    request: LaunchRequest,
+    command: Command,
+    recorder: Recorder,
+    watchers: Sequence[Watcher],
+    lock_fds: Sequence[int],
+    relay: SignalRelay,
 ) -> ChildResult:
     stopped_by = relay.stopped_by
     if stopped_by is not None:  # while the code was captured: the command has not begun, and shall not
@@ -233,7 +273,7 @@ def _run(
             environ=environ,
             on_output=lines.add,
             relay=relay,
-            pass_fds=[recorder.lock_fd],
+            pass_fds=lock_fds,
         )
     finally:
         for watcher in watchers:

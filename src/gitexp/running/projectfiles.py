@@ -26,7 +26,7 @@ _ABSENT: tuple[None, None] = (None, None)
 
 def read_params(directory: str, root: str | None, warn: Callable[[str], None]) -> dict[str, Any]:
     """What the nearest `params.yaml` from `directory` up to `root` says, nested; what cannot be read is a warning."""
-    for folder in _upwards(directory, root):
+    for folder in upwards(directory, root):
         path = os.path.join(folder, PARAMS)
         if os.path.isfile(path):
             return _load_params(path, warn)
@@ -111,7 +111,7 @@ def _read(path: str) -> bytes:
         return file.readall()
 
 
-def _upwards(directory: str, root: str | None) -> Iterator[str]:
+def upwards(directory: str, root: str | None) -> Iterator[str]:
     """`directory` and the folders above it, as far as `root`."""
     folder = os.path.realpath(directory)
     last = os.path.realpath(root) if root else folder
