@@ -32,6 +32,18 @@ def log_metrics(metrics: Mapping[str, Any], step: int | None = None, *, time: fl
     current_run().log_metrics(metrics, step, time=time)
 
 
+def log_batch(
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    steps: Any = None,
+    times: Any = None,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, object] | None = None,
+) -> None:
+    """`ActiveRun.log_batch` of the active run; starts one where there is none."""
+    current_run().log_batch(metrics, steps=steps, times=times, params=params, tags=tags)
+
+
 def log_param(key: str, value: Any) -> None:
     """`ActiveRun.log_param` of the active run; starts one where there is none."""
     current_run().log_param(key, value)
