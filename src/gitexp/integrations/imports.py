@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from gitexp.errors import UsageError
@@ -36,26 +37,25 @@ def autolog(*, exclude: Iterable[str] = ()) -> None:
 
 
 def watch(exclude: Iterable[str] = ()) -> None:
-    """Wait for all frameworks but the excluded ones to be imported; those that are already are dealt with at once."""
-    leave_alone(exclude)
-    names = [module for module, framework in FRAMEWORKS_OF.items() if framework not in set(exclude)]
-    _waiting().watch([name for name in names if name not in sys.modules])
-    for name in names:
-        if name in sys.modules:
-            imported(name)
+    """Watch all frameworks but the excluded ones from their import on; those imported already from now on."""
+    left_alone = set(exclude)
+    leave_alone(left_alone)
+    for name, framework in FRAMEWORKS_OF.items():
+        if framework not in left_alone:
+            _hook().after(name, imported)
 
 
-def imported(name: str) -> None:
-    """The module `name` of a framework has been imported: stand between it and its user. Never raises."""
-    framework = FRAMEWORKS_OF[name]
+def imported(module: ModuleType) -> None:
+    """A module of a framework has been imported: stand between it and its user. Never raises."""
+    framework = FRAMEWORKS_OF[module.__name__]
     with guarded(framework):
         integration = import_module(f"gitexp.integrations.{FRAMEWORKS[framework][1]}")
-        version = str(getattr(sys.modules[name.partition(".")[0]], "__version__", ""))
+        version = str(getattr(sys.modules[module.__name__.partition(".")[0]], "__version__", ""))
         oldest = integration.SUPPORTED[0]
         if version and _release(version) < _release(oldest):
             warn(f"{framework} {version} is not autologged: that begins with {oldest}.")
             return
-        integration.install(sys.modules[name])
+        integration.install(module)
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -72,16 +72,17 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 @cache
-def _waiting() -> Any:
-    """`gitexp_frameworks`, as `gitexp run` has put it into this process or as this puts it."""
-    found = sys.modules.get("gitexp_frameworks")
+def _hook() -> Any:
+    """The import hook that `gitexp run` puts into a process, or this now: `gitexp_capture.imports`."""
+    name = "gitexp_capture.imports"
+    found = sys.modules.get(name)
     if found is None:
         from importlib.util import module_from_spec, spec_from_file_location  # not where it was launched
 
-        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        path = os.path.join(here, "running", "inject", "gitexp_frameworks.py")
-        spec = spec_from_file_location("gitexp_frameworks", path)
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        path = os.path.join(package, "running", "inject", *name.split(".")) + ".py"
+        spec = spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
-        found = sys.modules["gitexp_frameworks"] = module_from_spec(spec)
+        found = module_from_spec(spec)
         spec.loader.exec_module(found)
     return found
