@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gitexp.domain.masking import mask_params
 from gitexp.domain.source import Source
 
 if TYPE_CHECKING:
@@ -335,8 +336,8 @@ def _may_log() -> bool:
 
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params as a person would write them: objects by the name of their class, functions by their own."""
-    return {key: _plain(value) for key, value in params.items()}
+    """Params as a person would write them: objects by the name of their class, functions by their own; secrets masked."""
+    return mask_params({key: _plain(value) for key, value in params.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -348,6 +349,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, type) or inspect.isroutine(value):
         return getattr(value, "__qualname__", str(value))
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if callable(getattr(value, "item", None)) or hasattr(value, "_value_"):
         return value
     return type(value).__name__
