@@ -61,7 +61,7 @@ _NEVER_BEGINS = (
 
 _NOT_OF_MODEL = frozenset(
     "_name_or_path architectures auto_map dtype id2label label2id model_type task_specific_params tokenizer_class"
-    " torch_dtype transformers_version".split()
+    " torch_dtype transformers_version use_cache".split()
 )
 
 MOST_OF_MODEL = 50
@@ -216,7 +216,7 @@ def _model_params(model: Any) -> dict[str, Any]:
 def _usual_config(kind: type) -> Mapping[str, Any]:
     """The configuration that a kind of model has if nothing is said; empty where there is none."""
     try:
-        usual: Mapping[str, Any] = kind().to_dict()  # type: ignore[attr-defined]
+        usual: Mapping[str, Any] = kind().to_dict()
     except Exception:  # composite models need their parts
         return {}
     return usual
