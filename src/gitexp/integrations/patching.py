@@ -336,7 +336,7 @@ def _may_log() -> bool:
 
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params as a person would write them: objects by the name of their class, functions by their own; secrets masked."""
+    """Params as a person would write them: objects by their class, functions by their own name, secrets masked."""
     return mask_params({key: _plain(value) for key, value in params.items()})
 
 
