@@ -6,6 +6,7 @@ import os
 import time as clock
 from array import array
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -236,7 +237,7 @@ class ActiveRun:
             first = self._last_step(parsed) + 1
             at = array("q", range(first, first + count))
         else:
-            at = array("q", [step if type(step) is int else _parse_step(step, parsed) for step in plain_list(steps)])
+            at = _parse_steps(plain_list(steps), parsed)
         moments = array("d", [_now()]) * count if times is None else array("d", map(float, plain_list(times)))
         for name, column in (("steps", at), ("times", moments)):
             if len(column) != count:
@@ -342,6 +343,13 @@ def numbers_of(values: Any, key: str) -> array[float] | array[int] | list[Number
         except OverflowError:
             return found
     return [plain_number(value, key=key) for value in found]
+
+
+def _parse_steps(steps: list[Any], key: str) -> array[int]:
+    if set(map(type, steps)) == {int}:
+        with suppress(OverflowError):  # one is too large: told below
+            return array("q", steps)
+    return array("q", [_parse_step(step, key) for step in steps])
 
 
 def _parse_step(step: Any, key: str) -> int:
