@@ -200,7 +200,7 @@ class Recorder:
             found._resumption = self._resumption
             found._told = self._told
             found.name, found.experiment = self.name, self.experiment
-            self._besides[source] = found
+            found = self._besides.setdefault(source, found)  # another thread may have been quicker
         return found
 
     @property

@@ -20,9 +20,9 @@ from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, resolve
 from gitexp.running.constants import Constants, script_of
+from gitexp.running.metricfiles import MetricFiles
 from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
-from gitexp.running.projectfiles import MetricsFile
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
 from gitexp.running.stopping import Stopper, StopRules, TimeLimit
@@ -235,15 +235,16 @@ def _watchers(
     limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
     script = script_of(request.kind, command, request.environ, here.directory) if config.params_constants else None
     autologs = config.autolog if request.autolog is None else request.autolog
+    outputs = Outputs(here, request)
     return [
         Reports(here, request),
         ParamFiles(here, overridden.paths if overridden else (), is_inside=JOIN in request.environ),
         *([Constants(here.recorder, script)] if script else []),
-        MetricsFile(here),
+        MetricFiles(here, outputs),
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
         *([TimeLimit(here, limit_s)] if limit_s else []),
-        Outputs(here, request),
+        outputs,
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.domain.keys import is_git_folder
@@ -51,6 +53,7 @@ class Outputs(Watcher):
         self._declared = Globs((*config.outputs, *request.outputs), (os.path.realpath(here.directory), self._root))
         self._before = {path: _stamp(status) for path, status in self._declared.files().items()}
         self._changes: list[ChangedFile] | None = None
+        self._added: list[str] = []
 
     def changes(self) -> list[ChangedFile]:
         """The untracked files that were made or changed, looked for once. Call it when the command has ended."""
@@ -59,6 +62,10 @@ class Outputs(Watcher):
             self._changes = seen.changed() if seen is not None else []
         return self._changes
 
+    def add(self, paths: Iterable[str]) -> None:
+        """Keep these files as well."""
+        self._added += paths
+
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
         declared = self._find_declared()
         undeclared = self._find_undeclared({file.path for file in declared}) if self._untracked else []
@@ -66,8 +73,12 @@ class Outputs(Watcher):
             self._keep([*declared, *self._limited(undeclared)])
 
     def _find_declared(self) -> list[_Found]:
+        files = self._declared.files()
+        for path in self._added:
+            with suppress(OSError):
+                files[path] = os.lstat(path)
         found = []
-        for path, status in self._declared.files().items():
+        for path, status in files.items():
             if self._before.get(path) == _stamp(status) or self._is_ours(path):
                 continue
             if self._is_secret(path):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from gitexp.domain.keys import parse_key
-from gitexp.domain.source import Source
 from gitexp.domain.values import Number
-from gitexp.errors import CorruptData, GitexpError
-from gitexp.running.child import ChildResult
-from gitexp.running.watching import Launch, Watcher
+from gitexp.errors import CorruptData
 from gitexp.store.yamlfile import load_yaml
 
 PARAMS, METRICS = "params.yaml", "metrics.json"
@@ -33,27 +28,30 @@ def read_params(directory: str, root: str | None, warn: Callable[[str], None]) -
     return {}
 
 
-class MetricsFile(Watcher):
-    """`metrics.json` in the working directory and at the repository's root: whether a run wrote it, what it holds."""
+class MetricsFile:
+    """`metrics.json` in some folders: whether a command wrote it, what it holds.
 
-    def __init__(self, here: Launch) -> None:
-        self._recorder = here.recorder
-        folders = dict.fromkeys([here.root or here.directory, here.directory])
-        self._before = {path: _look(path) for path in (os.path.join(folder, METRICS) for folder in folders)}
+    Args:
+        folders: where it may lie; one in a later folder does not hide one in an earlier.
+    """
 
-    def finish(self, child: ChildResult) -> None:  # noqa: ARG002
-        """Record every number in the files that changed since the start, flat; what cannot be read is a warning."""
-        recorder = self._recorder
-        moment = time.time()
+    def __init__(self, folders: Iterable[str]) -> None:
+        self._before: dict[str, tuple[_Stamp, bytes] | tuple[None, None]] = {
+            path: _look(path) for path in (os.path.join(folder, METRICS) for folder in folders)
+        }
+
+    def add(self, path: str) -> None:
+        """Another file of that kind, which the command is known to have written."""
+        self._before.setdefault(path, _ABSENT)
+
+    def read(self, warn: Callable[[str], None]) -> dict[str, Number]:
+        """Every number in the files that changed since the start, flat; what cannot be read is a warning."""
+        found: dict[str, Number] = {}
         for path, before in self._before.items():
             now = _look(path)
-            if now in (before, _ABSENT):
-                continue
-            for key, value in _load_metrics(path, recorder.warn).items():
-                try:
-                    recorder.beside(Source.FILE).point(parse_key(key, what="metric"), 0, moment, value)
-                except GitexpError as error:
-                    recorder.trouble(error)
+            if now not in (before, _ABSENT):
+                found.update(_load_metrics(path, warn))
+        return found
 
 
 def _load_params(path: str, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -72,22 +70,16 @@ def _load_params(path: str, warn: Callable[[str], None]) -> dict[str, Any]:
 def _load_metrics(path: str, warn: Callable[[str], None]) -> dict[str, Number]:
     import json  # only where a script wrote the file
 
+    from gitexp.running.tables import flat_numbers
+
     try:
         loaded = json.loads(_read(path))
         if not isinstance(loaded, dict):
             raise CorruptData(f"{METRICS}: expected an object.")
-        return dict(_numbers(loaded, ""))
+        return dict(flat_numbers(loaded))
     except (CorruptData, OSError, ValueError, RecursionError) as error:
         warn(f"The metrics of {METRICS} are not recorded. {_explain(error, METRICS)}")
         return {}
-
-
-def _numbers(mapping: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Number]]:
-    for name, value in mapping.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield prefix + name, value
 
 
 def _look(path: str) -> tuple[_Stamp, bytes] | tuple[None, None]:

@@ -31,6 +31,14 @@ PARSERS = {
 }
 """Which function of which module here is called after which import."""
 
+WRITERS = (
+    "tensorboard.summary.writer.event_file_writer",
+    "tensorboardX.event_file_writer",
+    "tensorflow.python.ops.gen_summary_ops",
+    "dvclive.live",
+)
+"""What writes metrics to files of its own; see `writers`."""
+
 SEEDED = {
     "random": "seed",
     "numpy.random": "seed",
@@ -52,6 +60,8 @@ def begin(folder, seed=None):
     process = _Process(folder)
     for name in PARSERS:
         imports.after(name, process.watch)
+    for name in WRITERS:
+        imports.after(name, process.watch_writer)
     if seed:
         for name in SEEDED:
             imports.after(name, _Seed(int(seed)))
@@ -62,6 +72,7 @@ class _Process:
     """This process, until the first parser is imported."""
 
     def __init__(self, folder):
+        self._folder = folder
         self._report = Report(folder, "arguments")
         self._pid = os.getpid()
         self._line = list(getattr(sys, "argv", ()))[1:]
@@ -77,6 +88,11 @@ class _Process:
             self._params = Params(self._report, self._pid, self._line)
         _leave_no_trace()
         getattr(sys.modules[here], name)(module, self._params)
+
+    def watch_writer(self, module):
+        __import__(__name__ + ".writers")
+        _leave_no_trace()
+        sys.modules[__name__ + ".writers"].watch(module, self._folder)
 
 
 class _Seed:
