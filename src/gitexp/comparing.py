@@ -75,13 +75,13 @@ class Origin:
 def compare(repository: Repository, before: RunView, after: RunView) -> Comparison:
     """Everything that differs between two runs."""
     return Comparison(
-        record=changes(_record(before.record), _record(after.record)),
+        record=changes(record_of(before.record), record_of(after.record)),
         params=changes(before.params, after.params),
         metrics=metric_changes(before.metrics, after.metrics),
         code=_compare_code(repository, before, after),
-        python=changes(_machine(before.environment), _machine(after.environment)),
-        packages=changes(_packages(before.environment), _packages(after.environment)),
-        artifacts=changes(_artifacts(before), _artifacts(after)),
+        python=changes(machine_of(before.environment), machine_of(after.environment)),
+        packages=changes(packages_of(before.environment), packages_of(after.environment)),
+        artifacts=changes(artifacts_of(before), artifacts_of(after)),
     )
 
 
@@ -92,7 +92,7 @@ def changed_since_commit(repository: Repository, run: RunView) -> list[FileChang
         return None
     try:
         base = decode_commit(repository.objects.read(bytes.fromhex(code.commit))[1]).tree
-        pairs = list(_tree_pairs(repository.objects, base, run.code.tree))
+        pairs = list(tree_pairs(repository.objects, base, run.code.tree))
     except GitexpError:
         return None
     return [_file_change(repository.objects, pair) for pair in pairs]
@@ -105,7 +105,7 @@ def code_diff(repository: Repository, before: RunView, after: RunView) -> Iterat
     """
     if before.code.tree is None or after.code.tree is None:
         return
-    for pair in _tree_pairs(repository.objects, before.code.tree, after.code.tree):
+    for pair in tree_pairs(repository.objects, before.code.tree, after.code.tree):
         yield from _file_diff(repository.objects, pair)
 
 
@@ -156,7 +156,8 @@ def _subject(repository: Repository, commit: str) -> str:
     return message.lstrip("\n").partition("\n")[0]
 
 
-def _record(record: RunRecord) -> dict[str, Any]:
+def record_of(record: RunRecord) -> dict[str, Any]:
+    """What of a run's record is compared, by its name."""
     code = record.code
     found = {
         "experiment": record.experiment,
@@ -171,7 +172,7 @@ def _record(record: RunRecord) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _machine(environment: Environment | None) -> dict[str, Any]:
+def machine_of(environment: Environment | None) -> dict[str, Any]:
     """`environment/python.yaml` flat, without what only says where things lie."""
     flat: dict[str, Any] = {}
     for key, value in (environment.python if environment else {}).items():
@@ -185,11 +186,13 @@ def _machine(environment: Environment | None) -> dict[str, Any]:
     return flat
 
 
-def _packages(environment: Environment | None) -> dict[str, str]:
+def packages_of(environment: Environment | None) -> dict[str, str]:
+    """The version of each package."""
     return environment.packages() if environment else {}
 
 
-def _artifacts(run: RunView) -> dict[str, ArtifactState]:
+def artifacts_of(run: RunView) -> dict[str, ArtifactState]:
+    """The state of each artifact, by its path."""
     return {
         path: ArtifactState(size_bytes=artifact.size_bytes, sha256=artifact.sha256)
         for path, artifact in run.artifacts.items()
@@ -199,7 +202,7 @@ def _artifacts(run: RunView) -> dict[str, ArtifactState]:
 def _compare_code(repository: Repository, before: RunView, after: RunView) -> tuple[FileChange, ...] | None:
     if before.code.tree is None or after.code.tree is None:
         return None
-    pairs = _tree_pairs(repository.objects, before.code.tree, after.code.tree)
+    pairs = tree_pairs(repository.objects, before.code.tree, after.code.tree)
     return tuple(_file_change(repository.objects, pair) for pair in pairs)
 
 
@@ -217,7 +220,7 @@ def _state(repository: Repository, ref: str, commit: str) -> dict[str, Any] | No
 # Trees
 
 
-def _tree_pairs(objects: ObjectDatabase, before: str, after: str) -> Iterator[FilePair]:
+def tree_pairs(objects: ObjectDatabase, before: str, after: str) -> Iterator[FilePair]:
     """Every file that differs between two trees, paths sorted; equal folders are not even read."""
     return _folder_pairs(objects, bytes.fromhex(before), bytes.fromhex(after), b"")
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.activerun import ActiveRun
 from gitexp.reading import RunView
 from gitexp.repo import Runs
 from gitexp.session import GitexpWarning, active_run, current_run, end_run, repository, set_experiment, stack, start_run
+
+if TYPE_CHECKING:
+    from gitexp.domain.lineup import Lineup
+    from gitexp.ranking import Ranking
 
 __all__ = [
     "ActiveRun",
@@ -131,3 +135,38 @@ def search_runs(
     """
     experiments = (experiment,) if isinstance(experiment, str) else tuple(experiment)
     return repository().search(where, sort=sort, limit=limit, experiments=experiments)
+
+
+def compare_runs(
+    *runs: str, where: str = "", sort: str = "", baseline: str | None = None, at: str | None = None
+) -> Lineup:
+    """Several runs side by side: what each has, where they differ. `.to_pandas()` makes a DataFrame of what differs.
+
+    Args:
+        runs: as `get_run` takes them; without any, those that match `where`.
+        baseline: the run that the others are measured against.
+        at: which values of metrics: "best:val_loss" or a step's number; the last ones where it is left out.
+
+    Raises:
+        NotFound, Ambiguous, QueryError, UsageError
+    """
+    from gitexp.lineup import line_up  # a training does without
+
+    here = repository()
+    views = [here.get_run(run) for run in runs] or [here.view(run) for run in here.search(where, sort=sort)]
+    return line_up(here, views, baseline=None if baseline is None else here.get_run(baseline), at=at)
+
+
+def best_runs(objectives: str, *, where: str = "", limit: int | None = None) -> Ranking:
+    """The runs with the best numbers, the best first: by one objective, or the Pareto front of several.
+
+    Args:
+        objectives: like "metrics.rmse" or "val/auc, run.duration, -metrics.reward"; a minus: higher is better.
+
+    Raises:
+        NotFound: no run has such a number.
+        UsageError: an objective does not tell which way is better.
+    """
+    from gitexp import ranking  # a training does without
+
+    return ranking.best_runs(repository(), objectives, where=where, limit=limit)

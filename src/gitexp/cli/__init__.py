@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "command_line", "execute", "main"]
 
 COMMANDS = {
     "Record": ("init", "run"),
-    "Look": ("ls", "show", "diff", "log", "plot", "best", "export"),
+    "Look": ("ls", "show", "diff", "compare", "log", "plot", "best", "export"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
     "Look after": ("fsck", "gc", "completion"),
 }

@@ -1,0 +1,109 @@
+"""Many runs side by side: read from the repository, and lined up."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+
+from gitexp.comparing import artifacts_of, machine_of, packages_of, record_of, tree_pairs
+from gitexp.domain.direction import Direction, direction
+from gitexp.domain.lineup import CodeOf, Lineup, Row, Section, groups_of, rows_of
+from gitexp.domain.metrics import History
+from gitexp.domain.selector import Best, parse_selector, suggest
+from gitexp.domain.values import Number
+from gitexp.errors import GitexpError, NotFound, UsageError
+from gitexp.reading import RunView
+from gitexp.repo import Repository
+
+
+def line_up(
+    repository: Repository, runs: Sequence[RunView], *, baseline: RunView | None = None, at: str | None = None
+) -> Lineup:
+    """What several runs have and where they differ.
+
+    Args:
+        baseline: the run that the others are measured against; it comes first, among `runs` or not.
+        at: which values of metrics: the last ones where it is None; "best:val_loss" those at the step where each run's
+            val_loss was best ("best:-reward": highest); a step's number those logged last up to it.
+
+    Raises:
+        UsageError: there is no run, or `at` cannot be read.
+        NotFound: no run has the metric that `at` names.
+    """
+    if baseline is not None:
+        runs = [baseline, *runs]
+    runs = list({run.id: run for run in runs}.values())
+    if not runs:
+        raise UsageError("No runs to compare.", hint="gitexp compare A B C")
+    steps = None if at is None else _steps(runs, at)
+    metrics = [run.metrics for run in runs] if steps is None else list(map(_metrics_at, runs, steps))
+    environments = [run.environment for run in runs]
+    rows: list[Row] = [
+        *rows_of(Section.RUN, [record_of(run.record) for run in runs]),
+        *rows_of(Section.PARAMS, [run.params for run in runs]),
+        *rows_of(Section.METRICS, metrics),
+        *rows_of(Section.ENVIRONMENT, list(map(machine_of, environments))),
+        *rows_of(Section.PACKAGES, list(map(packages_of, environments))),
+        *rows_of(Section.ARTIFACTS, list(map(artifacts_of, runs))),
+    ]
+    return Lineup(
+        runs=tuple(run.summary for run in runs),
+        rows=tuple(rows),
+        code=_code(repository, runs),
+        baseline=None if baseline is None else 0,
+        steps=steps,
+    )
+
+
+def _code(repository: Repository, runs: Sequence[RunView]) -> tuple[CodeOf | None, ...]:
+    """The code of each run, and how far it is from that of the first run that has some."""
+    trees = [run.code.tree for run in runs]
+    captured = list(dict.fromkeys(tree for tree in trees if tree is not None))
+    files: dict[str, int] = {}
+    for tree in captured:
+        try:
+            files[tree] = sum(1 for _ in tree_pairs(repository.objects, captured[0], tree))
+        except GitexpError:  # the objects did not come along
+            continue
+    numbers = dict(zip(captured, groups_of(captured), strict=True))
+    return tuple(CodeOf(group=numbers[tree], files=files[tree]) if tree in files else None for tree in trees)
+
+
+def _steps(runs: Sequence[RunView], at: str) -> tuple[int | None, ...]:
+    """The step that is meant in each run; None where a run never came so far."""
+    if at.lstrip("-").isdecimal():
+        return tuple(int(at) for _ in runs)
+    wanted = parse_selector(at)
+    if not isinstance(wanted, Best) or wanted.experiment:
+        raise UsageError(f"'{at}' names no step.", hint="Write 'best:val_loss', 'best:-reward' or a step's number.")
+    if not any(wanted.metric in run.metrics for run in runs):
+        near = suggest(wanted.metric, {key for run in runs for key in run.metrics})
+        hint = f"Did you mean {', '.join(near)}?" if near else ""
+        raise NotFound(f"No run here has the metric '{wanted.metric}'.", hint=hint)
+    highest = wanted.maximize or direction(wanted.metric) is Direction.HIGHER
+    return tuple(_best_step(run, wanted.metric, highest=highest) for run in runs)
+
+
+def _best_step(run: RunView, key: str, *, highest: bool) -> int | None:
+    if key not in run.metrics:
+        return None
+    history = run.history(key)
+    points = [(value, step) for value, step in zip(history.values, history.steps, strict=True) if value == value]
+    if not points:
+        return None
+    found = max(value for value, _ in points) if highest else min(value for value, _ in points)
+    return next(step for value, step in points if value == found)
+
+
+def _metrics_at(run: RunView, step: int | None) -> Mapping[str, Number]:
+    """The value of each metric that was logged last up to a step."""
+    if step is None:
+        return {}
+    found = {key: _value_at(run.history(key), step) for key in run.metrics}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _value_at(history: History, step: int) -> Number | None:
+    order = sorted(range(len(history)), key=history.steps.__getitem__)
+    place = bisect_right(order, step, key=history.steps.__getitem__)
+    return history[order[place - 1]].value if place else None
