@@ -8,7 +8,7 @@ What is watched returns before the function is called, so its tracebacks and sta
 import sys
 import weakref
 
-from gitexp_capture.params import PACKAGE_FOLDERS
+from gitexp_capture.params import is_installed
 from gitexp_capture.values import MASK
 
 CLICK = frozenset("click cloup rich_click typer".split())
@@ -91,7 +91,7 @@ def _flags(flags):
                 values.pop(flag.name, None)
             continue
         file = getattr(sys.modules.get(module), "__file__", None) or ""
-        is_own = module == main or not any(folder in file for folder in PACKAGE_FOLDERS)
+        is_own = module == main or not is_installed(file)
         values.update((flag.name, flag.value) for flag in defined if is_own or flag.present)
     # "config.lr" is both a flag, where ml_collections made it one, and in the value of the flag "config".
     return {name: value for name, value in values.items() if name.partition(".")[0] not in values or "." not in name}

@@ -19,6 +19,15 @@ def after(name, act):
     _waiting.setdefault(name, []).append(act)
 
 
+def hide(function, file=None):
+    """Have `function` taken for a part of `file`, or of Python's import system.
+
+    The frames of that are left out of tracebacks of failing imports, and not counted where `warnings` and `logging`
+    look for the caller of a caller.
+    """
+    function.__code__ = function.__code__.replace(co_filename=file or "<frozen importlib._bootstrap_external>")
+
+
 def _watch_finder(finder):
     """Have `finder` give loaders that act. Where it stands in `sys.meta_path`, nothing changes for who looks there."""
     find = finder.find_spec
@@ -40,8 +49,7 @@ def _watch_loader(loader):
         execute(module)
         _act(module, _waiting.pop(module.__name__, ()))
 
-    # In tracebacks of failing imports Python leaves out the frames of its own import system, and then this one too.
-    exec_module.__code__ = exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
+    hide(exec_module)
     try:
         loader.exec_module = exec_module
     except AttributeError:  # a loader without a dict

@@ -5,8 +5,7 @@
 from gitexp_capture.values import fields_of
 
 PACKAGES = frozenset(
-    "argparse configargparse jsonargparse lightning pydantic_settings pytorch_lightning simple_parsing"
-    " tap transformers trl".split()
+    "argparse configargparse jsonargparse lightning pytorch_lightning simple_parsing tap transformers trl".split()
 )
 
 
@@ -52,21 +51,21 @@ def watch_jsonargparse(jsonargparse, params):
     owner = next(kind for kind in parser.__mro__ if "parse_args" in vars(kind))
 
     def finished(result, call):
-        values = result.clone(with_meta=False).as_dict()
+        values = _without_meta(result.as_dict())
         params.add("jsonargparse", _argument(call, 1, "args"), values, packages=PACKAGES)
 
-    params.watch(owner, "parse_args", finished)
+    # It looks for its caller by the files of the frames.
+    params.watch(owner, "parse_args", finished, file=owner.parse_args.__code__.co_filename)
 
 
 def watch_pydantic(main, params):
     def finished(_result, call):
         settings, kwargs = call[0][0], call[1]
-        args = kwargs.get("_cli_parse_args")
-        if args is None:
-            args = type(settings).model_config.get("cli_parse_args")
-        if args:
-            values = fields_of(settings)
-            params.add("pydantic_settings", None if args is True else args, values, packages=PACKAGES | {"pydantic"})
+        args = kwargs.get("_cli_parse_args") or type(settings).model_config.get("cli_parse_args")
+        sources = (kwargs.get("_build_sources") or ((),))[0]
+        if args or any(type(source).__name__.startswith("Cli") for source in sources):
+            line = args if isinstance(args, (list, tuple)) else None
+            params.add("pydantic_settings", line, fields_of(settings), packages={"pydantic", "pydantic_settings"})
 
     params.watch(main.BaseSettings, "__init__", finished)
 
@@ -86,3 +85,10 @@ def _hoisted(values):
         else:
             hoisted.update(fields)
     return hoisted
+
+
+def _without_meta(value):
+    """Without what jsonargparse notes for itself, as under `__path__`."""
+    if isinstance(value, dict):
+        return {name: _without_meta(item) for name, item in value.items() if not name.startswith("__")}
+    return [_without_meta(item) for item in value] if isinstance(value, list) else value

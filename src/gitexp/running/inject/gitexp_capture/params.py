@@ -6,17 +6,21 @@ import _thread
 import os
 import sys
 
+from gitexp_capture.imports import hide
 from gitexp_capture.values import plain_params
 
 PACKAGE_FOLDERS = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 STANDARD_LIBRARY = os.path.dirname(getattr(os, "__file__", "")) + os.sep
-HERE = os.path.dirname(__file__)
+OWN_PACKAGE = __name__.partition(".")[0]
 
 TOOLS = frozenset(
-    "IPython _pytest accelerate deepspeed fire horovod hydra ipykernel jupyter_core notebook pip pytest setuptools"
-    " torch traitlets tyro".split()
+    "IPython _pytest accelerate deepspeed distutils doctest fire horovod hydra ipykernel jupyter_core notebook pdb pip"
+    " pydantic_settings pytest setuptools torch trace traitlets tyro unittest".split()
 )
-"""Packages whose own options say how a script is started, not what it does."""
+"""Packages whose options say how a script is started, not what it does, or which only use another parser inside.
+
+The same is true of everything in Python's own library that `python -m` runs.
+"""
 
 
 class Params:
@@ -32,17 +36,19 @@ class Params:
         self._written = {}
         self._state = _thread._local()
 
-    def watch(self, owner, name, finished, *, inner=False):
+    def watch(self, owner, name, finished, **options):
         """Put `watched` in the place of `owner.name`."""
         original = vars(owner)[name]
         is_static = isinstance(original, staticmethod)
-        watched = self.watched(original.__func__ if is_static else original, finished, inner=inner)
+        watched = self.watched(original.__func__ if is_static else original, finished, **options)
         setattr(owner, name, staticmethod(watched) if is_static else watched)
 
-    def watched(self, original, finished, *, inner=False):
+    def watched(self, original, finished, *, inner=False, file=None):
         """`original`, which then has `finished(result, (args, kwargs))` called, if it is the outermost parser.
 
-        An `inner` one is called in any case, and does not keep others from being the outermost.
+        Args:
+            inner: `finished` is called in any case, and others may be the outermost inside.
+            file: where our frame pretends to be.
         """
         state = self._state
 
@@ -66,6 +72,7 @@ class Params:
                     pass
             return result
 
+        hide(call, file)
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(call, attribute, getattr(original, attribute))
         call.__dict__.update(vars(original))
@@ -115,17 +122,18 @@ class Params:
         for line in (sys.argv[1:], self._line):
             if given == line or (given and _is_within(given, line)) or (line and _is_within(line, given)):
                 return self._parsed
-        if caller is None or any(folder in caller.f_code.co_filename for folder in PACKAGE_FOLDERS):
+        if caller is None or is_installed(caller.f_code.co_filename):
             return None
         return self._written if given else self._parsed
 
 
 def _caller(packages):
-    """The frame that called the parser, which is in `packages`."""
+    """The frame that called the parser, which is in `packages`, directly or through Python's own library."""
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__") or ""
-        if not frame.f_code.co_filename.startswith(HERE) and name.partition(".")[0] not in packages:
+        package = _package(frame)
+        is_library = _is_standard(frame.f_code.co_filename) and package not in TOOLS
+        if package == "__main__" or not (is_library or package in packages or package == OWN_PACKAGE):
             return frame
         frame = frame.f_back
     return None
@@ -135,13 +143,22 @@ def _tool(caller):
     """The program whose own options were parsed, if it is one that only starts or inspects scripts."""
     if caller is None:
         return None
-    name = (caller.f_globals.get("__name__") or "").partition(".")[0]
-    if name in TOOLS:
-        return name
-    file = caller.f_code.co_filename
-    if file.startswith(STANDARD_LIBRARY) and not any(folder in file for folder in PACKAGE_FOLDERS):
-        return os.path.basename(file)[: -len(".py")]
-    return None
+    package, file = _package(caller), caller.f_code.co_filename
+    if package in TOOLS:
+        return package
+    return os.path.basename(file)[: -len(".py")] if package == "__main__" and _is_standard(file) else None
+
+
+def _package(frame):
+    return (frame.f_globals.get("__name__") or "").partition(".")[0]
+
+
+def _is_standard(file):
+    return file.startswith(STANDARD_LIBRARY) and not is_installed(file)
+
+
+def is_installed(file):
+    return any(folder in file for folder in PACKAGE_FOLDERS)
 
 
 def _is_within(part, whole):

@@ -90,7 +90,7 @@ def _plain(value, depth, path):
     fields = fields_of(value)
     if fields is not None:
         return plain_params(fields, depth + 1, path + ".")
-    if is_secret_name(path):
+    if is_secret_name(path) and not (isinstance(value, str) and not value):
         return MASK
     if kind is int or kind is float:
         return value
@@ -107,8 +107,8 @@ def _plain(value, depth, path):
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if hasattr(kind, "__fspath__"):
-        return os.fsdecode(value)
-    if kind.__name__ in OPEN_FILES or hasattr(kind, "read") or hasattr(kind, "write"):
+        return str(getattr(value, "relative", "") or os.fsdecode(value))  # jsonargparse's know how they were written
+    if kind.__name__.lstrip("_") in OPEN_FILES or hasattr(kind, "read") or hasattr(kind, "write"):
         return str(value.name)
     if kind.__name__ == "ConfigDict":  # of ml_collections
         return _plain(value.to_dict(), depth + 1, path)
