@@ -16,8 +16,11 @@ import pytest
 
 import gitexp
 from gitexp import session
+from gitexp.cli import execute
+from gitexp.domain.metrics import SYSTEM
 from gitexp.reading import RunView
-from gitexp.system import PREFIX, Machine
+from gitexp.system import Machine
+from sealed_runs import seal
 
 PERCENT = ("cpu", "memory", "disk.used")
 
@@ -44,7 +47,7 @@ def only_run() -> RunView:
 
 
 def system_of(run: RunView) -> dict[str, float]:
-    return {key.removeprefix(PREFIX): value for key, value in run.metrics.items() if key.startswith(PREFIX)}
+    return {key.removeprefix(SYSTEM): value for key, value in run.metrics.items() if key.startswith(SYSTEM)}
 
 
 def wait_for_samples(count: int) -> None:
@@ -152,6 +155,28 @@ def test_a_launch_is_sampled_from_outside(repo_dir: Path) -> None:
     assert max(run.history("system/process.cpu").values) > 20
     assert max(run.history("system/process.memory").values) > 50 << 20
     assert [name for name in os.listdir(repo_dir) if "gitexp" in name] == [".gitexp"]
+
+
+def test_the_machine_does_not_clutter_what_is_shown(repo_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lists and comparisons leave these metrics out, `show` counts them; who asks for them sees them."""
+    machine = {f"system/{name}": 0.5 for name in ("cpu", "memory")}
+    seal(repo_dir, "one", metrics={"loss": 0.25, **machine})
+    seal(repo_dir, "two", metrics={"loss": 0.5, **{key: 0.75 for key in machine}})
+    seal(repo_dir, "idle", metrics=machine)
+
+    def cli(*words: str) -> str:
+        assert execute(list(words)) == 0
+        return capsys.readouterr().out
+
+    assert "loss" in cli("ls") and "system" not in cli("ls")
+    assert "system/cpu" in cli("ls", "--sort", "metrics.system/cpu")
+    assert "system/cpu" in cli("ls", "--columns", "name,metrics.system/cpu")
+    assert "and 2 of the machine; --all shows them" in cli("show", "one") and "system" not in cli("show", "one")
+    assert "Metrics  2 of the machine; --all shows them" in cli("show", "idle")
+    assert cli("show", "--all", "one").index("loss") < cli("show", "--all", "one").index("system/cpu")
+    assert "loss" in cli("diff", "one", "two") and "system" not in cli("diff", "one", "two")
+    assert "system/memory" in cli("diff", "--all", "one", "two")
+    assert '"system/cpu": 0.5' in cli("show", "--json", "one")
 
 
 def test_gpus_are_sampled_through_nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

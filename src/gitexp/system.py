@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gitexp.domain.metrics import SYSTEM
 from gitexp.domain.source import Source
 from gitexp.domain.values import Number
 from gitexp.recording import Recorder
 
 if TYPE_CHECKING:
     import psutil
-
-PREFIX = "system/"
-"""What the keys of all these metrics begin with."""
 
 
 class SystemSampler:
@@ -100,7 +98,7 @@ class Machine:
             with suppress(Exception):  # containers hide some of it, processes end while they are looked at
                 found += measure(elapsed)
             for key, value in found:
-                yield PREFIX + key, value
+                yield SYSTEM + key, value
 
     def _processor(self, _elapsed: float) -> Iterator[tuple[str, Number]]:
         yield "cpu", self._psutil.cpu_percent()

@@ -11,6 +11,7 @@ from gitexp.cli.terminal import Terminal, printable
 from gitexp.cli.values import SHORT_COMMIT, SHORT_ID, age, ago, numbers, person, plain, status_cell, took
 from gitexp.domain.direction import best, direction
 from gitexp.domain.keys import shorten
+from gitexp.domain.metrics import SYSTEM
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import same_value
 from gitexp.errors import UsageError
@@ -190,6 +191,8 @@ def _ranked(mappings: Sequence[Any], family: str, mentioned: str, *, constants: 
     for key in dict.fromkeys(key for mapping in mappings for key in mapping):
         values = [mapping[key] for mapping in mappings if key in mapping]
         is_mentioned = f"{family}.{key}" in mentioned or f"{family}.`{key}`" in mentioned
+        if family == "metrics" and key.startswith(SYSTEM) and not is_mentioned:
+            continue
         distinct = _distinct(values)
         varies = distinct > 1 or len(values) < len(mappings)
         if varies or constants or is_mentioned:

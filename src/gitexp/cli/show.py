@@ -29,7 +29,7 @@ from gitexp.cli.values import (
 from gitexp.comparing import changed_since_commit
 from gitexp.domain.comparison import FileChange, code_totals
 from gitexp.domain.environment import Environment
-from gitexp.domain.metrics import History
+from gitexp.domain.metrics import SYSTEM, History
 from gitexp.domain.run import Status
 from gitexp.reading import RunView
 
@@ -119,8 +119,11 @@ def _params(view: RunView, terminal: Terminal, most: int) -> Iterator[str]:
 
 
 def _metrics(view: RunView, terminal: Terminal, most: int) -> Iterator[str]:
-    if view.metrics:
-        keys = sorted(view.metrics)
+    machine = sorted(key for key in view.metrics if key.startswith(SYSTEM))
+    keys = sorted(view.metrics.keys() - machine)
+    if most > MOST:
+        keys, machine = keys + machine, []
+    if keys:
         histories = {key: view.history(key) for key in keys[:most]}
         columns = _metric_columns(view, histories, terminal)
         columns[0].title = "Metrics"
@@ -129,6 +132,9 @@ def _metrics(view: RunView, terminal: Terminal, most: int) -> Iterator[str]:
         yield head
         yield from lines
         yield from _and_more(len(keys), most, terminal)
+    if machine:
+        told = f"{len(machine)} of the machine; --all shows them"
+        yield terminal.paint(f"  and {told}", "dim") if keys else _title("Metrics", told, terminal)
 
 
 def _metric_columns(view: RunView, histories: dict[str, History], terminal: Terminal) -> list[Column]:

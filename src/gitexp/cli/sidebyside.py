@@ -20,6 +20,7 @@ from gitexp.domain.comparison import (
     code_totals,
     differing,
 )
+from gitexp.domain.metrics import SYSTEM
 from gitexp.reading import RunView
 
 MOST = 100
@@ -110,9 +111,10 @@ def _head(before: RunView, after: RunView, terminal: Terminal) -> list[str]:
 
 
 def _sections(found: Comparison, terminal: Terminal, everything: bool) -> list[_Section]:
+    metrics = [change for change in found.metrics if everything or not change.key.startswith(SYSTEM)]
     parts: list[tuple[str, Sequence[Any], Callable[[Any], _Row]]] = [
         ("Params", found.params, lambda change: _row(change, plain)),
-        ("Metrics", found.metrics, lambda change: _metric_row(change, terminal)),
+        ("Metrics", metrics, lambda change: _metric_row(change, terminal)),
         ("Environment", (*found.python, *found.packages), lambda change: _row(change, plain)),
         ("Artifacts", found.artifacts, lambda change: _row(change, _artifact)),
     ]

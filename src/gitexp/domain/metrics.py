@@ -14,6 +14,9 @@ from gitexp.errors import CorruptData
 
 HEADER = "step,time,value"
 
+SYSTEM = "system/"
+"""What the keys of metrics of the machine begin with: not about the training, and shown apart."""
+
 _ROWS_AT_ONCE = 512
 _CHARACTERS_AT_ONCE = 1 << 15
 """Pieces of a history that stay in the processor's cache while they become text or numbers."""
