@@ -36,14 +36,28 @@ SPAN = Span()
 
 
 class RunCommand(click.Command):
-    """Options end at the first word that is none; whether `--` stood before that word says what it is."""
+    """Options end at the first word that is none; whether `--` stood before that word says what it is.
+
+    A notebook has no options of its own: those after its name are ours as well.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = list(args)
-        rest = super().parse_args(ctx, args)
+        given = self._notebook_last(ctx, args)
+        rest = super().parse_args(ctx, list(given))
         own = given[: len(given) - len(ctx.params.get("words", ()))]
         ctx.meta[_DASHES] = own[-1:] == ["--"]
         return rest
+
+    def _notebook_last(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = self._words(ctx, args)
+        if len(words) < 2 or not words[0].endswith(".ipynb"):
+            return args
+        options = [*args[: -len(words)], *words[1:]]
+        return args if self._words(ctx, options) else [*options, words[0]]
+
+    def _words(self, ctx: click.Context, args: list[str]) -> tuple[str, ...]:
+        words = self.make_parser(ctx).parse_args(args=list(args))[0].get("words")
+        return words if isinstance(words, tuple) else ()  # where there are none, releases of click differ in what it is
 
 
 @click.command(

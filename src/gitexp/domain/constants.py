@@ -23,7 +23,7 @@ _CHANGING = frozenset(
     "add append clear discard extend insert pop popitem remove reverse setdefault sort update".split()
 )
 _NEVER = frozenset({"TYPE_CHECKING"})
-_ENDS_THE_TOP = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
+_WORK = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,11 @@ def find_constants(text: str, above: Iterable[str] = ()) -> list[Constant]:
     return found
 
 
+def has_work(text: str) -> bool:
+    """Whether the top of a script ends in it: a loop or `with` begins. Raises ValueError where it is not Python."""
+    return any(map(_ends_the_top, _parse(text).body))
+
+
 def _parse(text: str) -> ast.Module:
     try:
         return ast.parse(text)
@@ -113,9 +118,9 @@ def _parse(text: str) -> ast.Module:
 
 
 def _top(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
-    """The assignments before the script begins to work: before the first loop, `with`, or `if` with work in it."""
+    """The assignments before the script begins to work: before the first loop, `with` or main guard."""
     for statement in body:
-        if isinstance(statement, _ENDS_THE_TOP) or (isinstance(statement, ast.If) and _is_main_guard(statement)):
+        if _ends_the_top(statement):
             return
         if isinstance(statement, ast.AnnAssign) and statement.value is not None:
             yield from _pairs(statement.target, statement.value)
@@ -124,8 +129,10 @@ def _top(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
                 yield from _pairs(target, statement.value)
 
 
-def _is_main_guard(statement: ast.If) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test))
+def _ends_the_top(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.If):
+        return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test))
+    return isinstance(statement, _WORK)
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:

@@ -28,12 +28,14 @@ class Command:
         arguments: its whole `argv`.
         shown: the command as a person would type it; what the record says.
         entry_point: the script, module or program that the run is of.
+        directory: where what is run works, if that is not the current directory.
     """
 
     program: str
     arguments: list[str]
     shown: list[str]
     entry_point: str
+    directory: str | None = None
 
 
 def resolve(kind: Kind, words: list[str], environ: Mapping[str, str]) -> Command:

@@ -26,14 +26,14 @@ _PARSERS = (b"argparse", b"click", b"typer", b"fire", b"absl", b"hydra", b"jsona
 
 
 def script_of(kind: Kind, command: Command, environ: Mapping[str, str], directory: str) -> str | None:
-    """The Python script that a command runs, found without running or importing anything; None where that fails."""
+    """The Python script or notebook that a command runs, found without importing anything; None where that fails."""
     entry = command.entry_point
     if kind is Kind.MODULE:
         return _module_file(entry, [directory, *environ.get("PYTHONPATH", "").split(os.pathsep)])
     path = os.path.join(directory, entry)
     if kind is Kind.FILE and os.path.isdir(path):
         path = os.path.join(path, "__main__.py")
-    is_script = os.path.isfile(path) and (kind is Kind.FILE or entry.endswith(".py")) and not entry.endswith(".ipynb")
+    is_script = os.path.isfile(path) and (kind is Kind.FILE or entry.endswith(".py"))
     return path if is_script else None
 
 

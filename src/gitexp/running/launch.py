@@ -18,11 +18,12 @@ from gitexp.recording import JOIN, Recorder, RunRequest
 from gitexp.repo import Repository
 from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
-from gitexp.running.command import Command, Kind, resolve
+from gitexp.running.command import Command, Kind, choose_python, resolve
 from gitexp.running.constants import Constants, script_of
 from gitexp.running.metricfiles import MetricFiles
 from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
+from gitexp.running.printed import output_metrics
 from gitexp.running.reports import Reports
 from gitexp.running.signals import STOPPING, SignalRelay
 from gitexp.running.stopping import Stopper, StopRules, TimeLimit
@@ -100,11 +101,12 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
     """
     hold_standard_streams()
     rules = _stop_rules(request, repository)
-    command = resolve(request.kind, request.words, request.environ)
+    command = _command(request)
     with SignalRelay() as relay, _overridden(request, command, repository, on_trouble) as overridden:
         if overridden:
             params = {**flatten(request.run.params), **overridden.params}
-            request = replace(request, run=replace(request.run, params=params))
+            environ = {**request.environ, **overridden.environ}
+            request = replace(request, environ=environ, run=replace(request.run, params=params))
         troubles: list[str] = []
         request = _with_inputs(request, repository, relay, troubles.append)
         recorder = _begin(request, command, repository, on_trouble)
@@ -161,6 +163,15 @@ def _with_inputs(
     return replace(request, run=replace(request.run, inputs=(*request.run.inputs, *read)))
 
 
+def _command(request: LaunchRequest) -> Command:
+    if request.kind is Kind.FILE and request.words and request.words[0].endswith(".ipynb"):
+        from gitexp.running.notebook import notebook_command  # most runs are of scripts
+
+        python = choose_python(request.environ)
+        return notebook_command(request.words, python, request.environ, request.overrides)
+    return resolve(request.kind, request.words, request.environ)
+
+
 def _overridden(
     request: LaunchRequest, command: Command, repository: Repository, on_trouble: Callable[[str], None]
 ) -> AbstractContextManager[Overridden | None]:
@@ -170,7 +181,9 @@ def _overridden(
 
     config = repository.config
     directory = os.getcwd()
-    script = script_of(request.kind, command, request.environ, directory) if config.params_constants else None
+    script = script_of(request.kind, command, request.environ, directory)
+    if script and not (config.params_constants or script.endswith(".ipynb")):
+        script = None
     places = Places(directory=directory, root=repository.git.work_tree, patterns=config.params_files, script=script)
     settings = find_settings(request.overrides, places, words=request.words[0])
     return overridden(settings, repository.overridden, command.shown, on_trouble)
@@ -195,7 +208,7 @@ def _record(
 ) -> LaunchResult:
     stopper = Stopper(lambda: relay.child, recorder.warn)
     root = recorder.repository.git.work_tree
-    here = Launch(recorder=recorder, directory=os.getcwd(), root=root, stop=stopper.stop)
+    here = Launch(recorder=recorder, directory=command.directory or os.getcwd(), root=root, stop=stopper.stop)
     watchers = _watchers(request, command, here, rules, overridden)
     lock_fds = [recorder.lock_fd, *(overridden.lock_fds if overridden else ())]
     try:
@@ -233,19 +246,35 @@ def _watchers(
     """All that look on, each in its own file. What one records first is not overwritten by a less sure `Source`."""
     config = here.recorder.repository.config
     limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
-    script = script_of(request.kind, command, request.environ, here.directory) if config.params_constants else None
     autologs = config.autolog if request.autolog is None else request.autolog
     outputs = Outputs(here, request)
     return [
         Reports(here, request),
         ParamFiles(here, overridden.paths if overridden else (), is_inside=JOIN in request.environ),
-        *([Constants(here.recorder, script)] if script else []),
+        *_script_watchers(request, command, here, overridden),
         MetricFiles(here, outputs),
+        *output_metrics(here, request),
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
         *([TimeLimit(here, limit_s)] if limit_s else []),
         outputs,
     ]
+
+
+def _script_watchers(
+    request: LaunchRequest, command: Command, here: Launch, overridden: Overridden | None
+) -> list[Watcher]:
+    """What looks at the text of the script or notebook itself."""
+    with_constants = here.recorder.repository.config.params_constants
+    script = script_of(request.kind, command, request.environ, os.getcwd())
+    if script is None:
+        return []
+    if script.endswith(".ipynb"):
+        from gitexp.running.notebook import Notebook, NotebookRun  # most runs are of scripts
+
+        notebook = (overridden and overridden.notebook) or Notebook.read(script, command.entry_point)
+        return [NotebookRun(here.recorder, notebook, script, with_constants=with_constants)]
+    return [Constants(here.recorder, script)] if with_constants else []
 
 
 def _run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from gitexp.domain.selector import suggest
 from gitexp.domain.spans import Path, find
 from gitexp.domain.values import Value, flatten, plain_value
 from gitexp.errors import Ambiguous, CorruptData, GitexpError, NotFound, UsageError
+from gitexp.running.notebook import SOURCE, SUFFIX, Notebook
 from gitexp.running.paramfiles import Candidate, candidate, find_files
 from gitexp.store.overridden import HeldFile, OverriddenFiles
 from gitexp.store.paramfile import SUFFIXES, Edit, ParamFile, read_file
@@ -81,10 +84,14 @@ class Overridden:
     Attributes:
         params: the values that were set, flat, as the record names them.
         paths: the absolute paths of the files, but not of the script that is run.
+        notebook: the notebook to execute, if values were set in it; its file stays as it is.
+        environ: what tells the child of it.
     """
 
     params: dict[str, Value] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
+    notebook: Notebook | None = None
+    environ: dict[str, str] = field(default_factory=dict)
     _held: list[HeldFile] = field(default_factory=list)
 
     @property
@@ -104,6 +111,20 @@ class Overridden:
                 warn(f"'{held.path}' still holds the values of this run: {error} The next gitexp command tries again.")
             finally:
                 held.release()
+        if SOURCE in self.environ:
+            shutil.rmtree(os.path.dirname(self.environ.pop(SOURCE)), ignore_errors=True)
+
+    def set_in_notebook(self, settings: Sequence[Setting]) -> None:
+        """Make the copy of a notebook that is executed in its place."""
+        file = settings[0].file
+        notebook = Notebook.read(file.path, file.shown)
+        for setting in settings:
+            said = tuple(setting.override.key.split("."))
+            notebook = notebook.with_value(setting.path or said, setting.override.value, is_new=setting.path is None)
+            self.params.update(_params(setting, setting.override.value if setting.path is None else notebook.values()))
+        self.notebook = notebook
+        self.environ[SOURCE] = os.path.join(tempfile.mkdtemp(prefix="gitexp-"), os.path.basename(file.path))
+        notebook.write(self.environ[SOURCE])
 
 
 @contextmanager
@@ -125,6 +146,9 @@ def overridden(
     try:
         for path in sorted({setting.file.path for setting in settings}):
             own = [setting for setting in settings if setting.file.path == path]
+            if path.endswith(SUFFIX):
+                state.set_in_notebook(own)
+                continue
             held = files.hold(path, own[0].file.shown)
             state._held.append(held)
             if not own[0].file.is_script:
@@ -136,7 +160,7 @@ def overridden(
             changed, edits = _edited(original, own)
             held.change(original, changed, edits, shown)
             for setting in own:
-                state.params.update(_params(setting, changed))
+                state.params.update(_params(setting, changed.values()))
         yield state
     finally:
         state.put_back(warn)
@@ -199,6 +223,8 @@ def _locate(override: Override, candidates: Sequence[Candidate], places: Places,
             raise NotFound(f"There is no file '{override.file}'.", hint=_list(candidates))
         chosen = candidate(path, places.directory)
         chosen = next((file for file in candidates if file.path == chosen.path), chosen)
+        if chosen.path.endswith(SUFFIX) and not chosen.is_script:
+            raise UsageError(f"'{override.file}' is not the notebook that is run.", hint=_list(candidates))
         where = find(chosen.values, override.key)
         is_elsewhere = any(_find_in(other, override.key) for other in candidates if other is not chosen)
         prefix = f"{chosen.shown}:" if is_elsewhere and not (chosen.is_script or chosen.is_main) else ""
@@ -280,13 +306,16 @@ def _edited(file: ParamFile, settings: Sequence[Setting]) -> tuple[ParamFile, li
     return file, edits
 
 
-def _params(setting: Setting, changed: ParamFile) -> dict[str, Value]:
-    """What was set, as the record has it, where a list is one value."""
-    values: Any = changed.values()
+def _params(setting: Setting, values: Any) -> dict[str, Value]:
+    """What was set, as the record has it, where a list is one value.
+
+    Args:
+        values: of the whole file; of a notebook's new variable its own.
+    """
     names: list[str] = []
-    for name in find(values, setting.override.key) or ():
+    for name in find(values, setting.override.key) or () if isinstance(values, Mapping) else ():
         if not isinstance(values, Mapping):
             break
         values = values[name]
         names.append(name)
-    return mask_params(flatten({setting.prefix + ".".join(names): plain_value(values)}))
+    return mask_params(flatten({setting.prefix + (".".join(names) or setting.override.key): plain_value(values)}))

@@ -26,7 +26,7 @@ class Candidate:
     Attributes:
         path: absolute, with symlinks resolved.
         shown: as a person in the working directory names it.
-        is_script: whether it is the script that is run, of which the constants are looked at.
+        is_script: whether it is the script or notebook that is run, of which the constants are looked at.
         is_main: whether it is the `params.yaml` whose keys are recorded as they are.
     """
 
@@ -41,6 +41,10 @@ class Candidate:
         from gitexp.store.paramfile import read_file  # most runs have no such file
 
         try:
+            if self.path.endswith(".ipynb"):
+                from gitexp.running.notebook import Notebook  # most runs are of scripts
+
+                return Notebook.read(self.path, self.shown).values()
             return read_file(self.path, self.shown).values()
         except OSError as error:
             raise CorruptData(f"{self.shown}: {error.strerror}.") from error

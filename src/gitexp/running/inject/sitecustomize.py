@@ -10,7 +10,15 @@ import os
 import sys
 
 # What these start in several processes is the script itself, so each of those reports, and they do not.
-LAUNCHERS = ("torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "deepspeed", "horovodrun")
+LAUNCHERS = (
+    "torchrun",
+    "torch.distributed.run",
+    "torch.distributed.launch",
+    "accelerate",
+    "deepspeed",
+    "horovodrun",
+    "gitexp_notebook.py",  # whose kernel runs the cells
+)
 
 
 def _begin():
