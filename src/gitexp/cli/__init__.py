@@ -16,8 +16,9 @@ __all__ = ["COMMANDS", "command_line", "execute", "main"]
 
 COMMANDS = {
     "Record": ("init", "run"),
-    "Look": ("ls", "show", "diff", "compare", "log", "plot", "best", "export"),
+    "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
+    "Share": ("push", "pull"),
     "Look after": ("fsck", "gc", "completion"),
 }
 """The commands as the help groups them; each is `cli/<name>.py`, which calls it `command`."""

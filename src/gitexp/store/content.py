@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import CorruptData, NotFound, StorageFailed, UsageError
+from gitexp.store.arriving import Arriving
 from gitexp.store.git.durable import make_folder, open_temporary, remove, storing, sync_folder, write_all
 
 _BUFFER = 1 << 20
@@ -52,7 +53,7 @@ class ContentStore:
         try:
             with self._unfinished() as (fd, temporary):
                 pointer = _hash(fd, None) if _clone(source, fd) else _hash(source, fd)
-                self._keep(fd, temporary, pointer)
+                self.keep(fd, temporary, pointer)
                 return pointer
         finally:
             os.close(source)
@@ -67,8 +68,28 @@ class ContentStore:
         if not self._is_kept(pointer):
             with self._unfinished() as (fd, temporary):
                 write_all(fd, data)
-                self._keep(fd, temporary, pointer)
+                self.keep(fd, temporary, pointer)
         return pointer
+
+    def arriving(self, pointer: Pointer) -> Arriving:
+        """A way to store content that comes in pieces; to be entered."""
+        return Arriving(self, pointer, self._temporary)
+
+    def keep(self, fd: int, temporary: str, pointer: Pointer) -> None:
+        """Make a file of `tmp`, open as `fd` and known to be what `pointer` says, durable under its name."""
+        if self._is_kept(pointer):
+            return
+        path = self._path(pointer.sha256)
+        folder = os.path.dirname(path)
+        os.fchmod(fd, os.fstat(fd).st_mode & 0o444)
+        os.fsync(fd)
+        make_folder(folder)
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:  # the folder was empty and somebody has just removed it
+            make_folder(folder)
+            os.replace(temporary, path)
+        sync_folder(folder)
 
     def open(self, pointer: Pointer) -> BinaryIO:
         """The content behind `pointer`, for reading.
@@ -159,22 +180,6 @@ class ContentStore:
         finally:
             os.close(fd)
             remove(path)
-
-    def _keep(self, fd: int, temporary: str, pointer: Pointer) -> None:
-        """Make the temporary file durable under its name."""
-        if self._is_kept(pointer):
-            return
-        path = self._path(pointer.sha256)
-        folder = os.path.dirname(path)
-        os.fchmod(fd, os.fstat(fd).st_mode & 0o444)
-        os.fsync(fd)
-        make_folder(folder)
-        try:
-            os.replace(temporary, path)
-        except FileNotFoundError:  # the folder was empty and somebody has just removed it
-            make_folder(folder)
-            os.replace(temporary, path)
-        sync_folder(folder)
 
 
 def _open_regular(path: str | bytes | os.PathLike[str]) -> int:

@@ -24,7 +24,7 @@ from gitexp.store.git.packs import encode_entry
 from gitexp.store.git.receiving import IncomingPack
 from gitexp.store.git.remotes import kind_of, path_of
 from gitexp.store.git.repository import GitRepository
-from gitexp.store.git.transport import OnBytes, PushPlan, PushReport, find_git
+from gitexp.store.git.transport import Made, OnBytes, PushPlan, PushReport, find_git
 
 ZERO = b"0" * 40
 STALL_S = 60
@@ -72,7 +72,19 @@ class DulwichTransport:
                     on_bytes(len(data))
                     return pack.write(data)
 
-                client.fetch_pack(path, lambda _refs, **_: asked, _Haves(known), take, ref_prefix=[b"refs/gitexp/none"])
+                client.fetch_pack(path, lambda *_, **__: asked, _Haves(known), take, ref_prefix=[b"refs/gitexp/none"])
+                pack.finish()
+
+        self._talk(fetch)
+
+    def fetch_apart(self, wants: Iterable[str], folder: str) -> None:
+        asked = [want.encode() for want in wants]
+
+        def fetch(client: Any, path: Any) -> None:
+            with IncomingPack(self._git, ObjectDatabase(folder), self._executable, object_dir=folder) as pack:
+                client.fetch_pack(
+                    path, lambda *_, **__: asked, _Haves(()), pack.write, ref_prefix=[b"refs/gitexp/none"]
+                )
                 pack.finish()
 
         self._talk(fetch)
@@ -111,12 +123,16 @@ class DulwichTransport:
 
     def _entries(self, plan: PushPlan, on_bytes: OnBytes) -> Iterator[UnpackedObject]:
         for oid in plan.objects:
-            read = plan.blobs.get(oid)
-            kind, entry = ("blob", encode_entry("blob", read(), level=0)) if read else self._objects.entry(oid)
+            kind, entry = self._made(plan.made[oid]) if oid in plan.made else self._objects.entry(oid)
             on_bytes(len(entry))
             made = UnpackedObject(_NUMBERS[kind], sha=oid)
             made.comp_chunks = [entry]
             yield made
+
+    def _made(self, made: Made) -> tuple[str, bytes]:
+        """Content of artifacts hardly ever compresses, and trying is what would take the time."""
+        kind, read = made
+        return kind, encode_entry(kind, read(), level=0)
 
     def _talk(self, act: Callable[[Any, Any], Any]) -> Any:
         """Open a connection and hold a conversation; where the other side asks who we are, once more with an answer."""

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from gitexp.domain.masking import mask_url
 from gitexp.errors import AccessDenied, RemoteFailed
 from gitexp.store.git.database import ObjectDatabase
-from gitexp.store.git.packs import PackWriter
+from gitexp.store.git.packs import PackWriter, encode_entry
 from gitexp.store.git.repository import GitRepository
-from gitexp.store.git.transport import OnBytes, PushPlan, PushReport, find_git
+from gitexp.store.git.transport import Made, OnBytes, PushPlan, PushReport, find_git
 
 _DENIED = ("authentication failed", "could not read username", "could not read password", "permission denied", "403")
 _PLAIN_PACKS = ("-c", "pack.window=0", "-c", "core.bigFileThreshold=1m", "-c", "pack.compression=1")
@@ -59,6 +59,21 @@ class GitTransport:
         on_bytes(max(self._stored() - before, 0))
         self._objects.refresh()
 
+    def fetch_apart(self, wants: Iterable[str], folder: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="gitexp-fetch-") as place:
+            os.makedirs(f"{place}/refs")
+            config = f"[include]\n\tpath = {_quoted(self._git.common_dir + '/config')}\n[core]\n\tbare = true\n"
+            for name, text in {"HEAD": "ref: refs/heads/none\n", "config": config}.items():
+                with open(f"{place}/{name}", "w", encoding="utf-8") as file:
+                    file.write(text)
+            os.makedirs(f"{folder}/pack", exist_ok=True)
+            self._run(
+                "-c", "fetch.unpackLimit=1",
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--stdin", self._url,
+                data="".join(f"{oid}\n" for oid in wants).encode(),
+                environ={"GIT_DIR": place, "GIT_OBJECT_DIRECTORY": folder},
+            )  # fmt: skip
+
     def push(self, plan: Callable[[dict[str, str]], PushPlan | None], on_bytes: OnBytes) -> PushReport:
         made = plan(self.refs(("refs/",)))
         if made is None or not made.updates:
@@ -75,7 +90,7 @@ class GitTransport:
         refused = dict(_refused(done.stdout.decode(errors="replace")))
         if done.returncode and not refused:
             raise self._failed(done.stderr)
-        on_bytes(sum(len(self._objects.entry(oid)[1]) for oid in made.objects if oid not in made.blobs))
+        on_bytes(sum(len(self._objects.entry(oid)[1]) for oid in made.objects if oid not in made.made))
         return PushReport(refused=refused, said=_told(done.stderr))
 
     @contextmanager
@@ -99,8 +114,8 @@ class GitTransport:
                 with open(f"{folder}/shallow", "wb") as copy:
                     copy.write(shallow)
             shared = [self._git.object_dir, *self._git.alternates]
-            if plan.blobs:
-                _write_blobs(f"{folder}/objects/pack", plan.blobs)
+            if plan.made:
+                _write_pack(f"{folder}/objects/pack", plan.made)
             yield {
                 "GIT_DIR": folder,
                 "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
@@ -148,11 +163,11 @@ class GitTransport:
             return 0
 
 
-def _write_blobs(folder: str, blobs: Mapping[bytes, Callable[[], bytes]]) -> None:
+def _write_pack(folder: str, made: Mapping[bytes, Made]) -> None:
     writer = PackWriter(folder, keep=False, durable=False)
     try:
-        for oid, read in blobs.items():
-            writer.add(oid, "blob", read())
+        for oid, (kind, read) in made.items():
+            writer.add_entry(oid, encode_entry(kind, read(), level=0))
         writer.finish()
     finally:
         writer.abandon()

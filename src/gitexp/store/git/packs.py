@@ -65,8 +65,11 @@ class PackWriter:
     def add(self, oid: bytes, kind: str, data: bytes) -> None:
         """Adds an object once; `oid` must be its id."""
         if oid not in self._entries:
-            entry = encode_entry(kind, data)
-            self.add_raw(oid, entry, zlib.crc32(entry))
+            self.add_entry(oid, encode_entry(kind, data))
+
+    def add_entry(self, oid: bytes, entry: bytes) -> None:
+        """Adds an entry that `encode_entry` made."""
+        self.add_raw(oid, entry, zlib.crc32(entry))
 
     def add_raw(self, oid: bytes, entry: bytes | memoryview, crc: int) -> None:
         """Adds an entry of another pack as it is; it must not be a delta."""

@@ -26,11 +26,17 @@ class IncomingPack:
 
     With a git executable its `index-pack` reads along, in C and with git's own checks; else the pack waits in a
     temporary file and is taken apart here.
+
+    Args:
+        objects: what lies in `object_dir`, an object directory; the repository's own where that is left out.
     """
 
-    def __init__(self, git: GitRepository, objects: ObjectDatabase, executable: str | None) -> None:
+    def __init__(
+        self, git: GitRepository, objects: ObjectDatabase, executable: str | None, *, object_dir: str | None = None
+    ) -> None:
+        object_dir = object_dir or git.object_dir
         self._objects = objects
-        self._folder = f"{git.object_dir}/pack"
+        self._folder = f"{object_dir}/pack"
         self._process: subprocess.Popen[bytes] | None = None
         self._file = None
         self.received = 0
@@ -42,7 +48,7 @@ class IncomingPack:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**git.environ, "GIT_DIR": git.git_dir, "GIT_OBJECT_DIRECTORY": git.object_dir},
+                env={**git.environ, "GIT_DIR": git.git_dir, "GIT_OBJECT_DIRECTORY": object_dir},
             )
         else:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (until the pack is whole)

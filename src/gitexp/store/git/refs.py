@@ -98,6 +98,39 @@ class RefStore:
             durable.sync_folder(os.path.dirname(path))
         return True
 
+    def create_all(self, refs: Mapping[str, str]) -> set[str]:
+        """Makes many refs with one rewriting of packed-refs; gives the names of those that were not there before.
+
+        Args:
+            refs: hex ids of commits by name, none of them a folder of another ref.
+
+        Raises:
+            Conflict: others keep changing packed-refs.
+            StorageFailed: the disk is full, read-only or failing.
+        """
+        for name in refs:
+            check_name(name)
+        for _ in range(_ATTEMPTS):
+            packed = PackedRefs(self._packed_path)
+            new = {name: commit for name, commit in refs.items() if packed.find(name) is None}
+            temporary = durable.write_temporary(self._temporary, packed.edited(new))
+            try:
+                with self._packed_held(fcntl.LOCK_EX), self._lock(self._packed_path, _OUR_LOCK):
+                    if identity_of(self._packed_path) != packed.identity:
+                        continue
+                    there = {name for name in new if os.path.isfile(self._path(name))}
+                    if there:
+                        refs = {name: commit for name, commit in refs.items() if name not in there}
+                        continue
+                    if new:
+                        with durable.storing(self._packed_path):
+                            os.rename(temporary, self._packed_path)
+                        durable.sync_folder(self._common_dir)
+                    return set(new)
+            finally:
+                durable.remove(temporary)
+        raise Conflict(f"Other processes keep changing '{self._packed_path}'.", hint="Try again.")
+
     def update(self, name: str, old: str, new: str) -> bool:
         """Moves a ref from `old` to `new`; False if it is not at `old`.
 

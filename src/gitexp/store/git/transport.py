@@ -23,6 +23,8 @@ _PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"
 OnBytes = Callable[[int], None]
 """Called with a number of bytes that were sent or received."""
 
+Made = tuple[str, Callable[[], bytes]]
+
 ENGINES = ("auto", "dulwich", "git")
 
 
@@ -33,13 +35,13 @@ class PushPlan:
     Attributes:
         updates: (old, new) by ref, hex ids; None for a ref that is not there yet, or that is to go.
         objects: the ids of the objects to send; everything else that the new ones need is there.
-        blobs: blobs among `objects` that are in no object database, by id; each is read when its turn comes.
+        made: those of `objects` that are in no object database, by id: each one's kind, and what reads it in its turn.
         atomic: all or none.
     """
 
     updates: Mapping[str, tuple[str | None, str | None]]
     objects: Sequence[bytes]
-    blobs: Mapping[bytes, Callable[[], bytes]] = field(default_factory=dict)
+    made: Mapping[bytes, Made] = field(default_factory=dict)
     atomic: bool = False
 
 
@@ -69,6 +71,10 @@ class Transport(Protocol):
 
     def fetch(self, wants: Iterable[str], haves: Iterable[str], on_bytes: OnBytes) -> None:
         """Bring objects and all that they need into the repository; `haves` are ids of commits that are here."""
+        ...
+
+    def fetch_apart(self, wants: Iterable[str], folder: str) -> None:
+        """Bring objects and all that they need into `folder`, an object directory of its own."""
         ...
 
     def push(self, plan: Callable[[dict[str, str]], PushPlan | None], on_bytes: OnBytes) -> PushReport:

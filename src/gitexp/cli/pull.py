@@ -1,0 +1,45 @@
+"""`gitexp pull`: bring runs here."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gitexp.cli.exchanged import exchange_to_json, say_pulled
+from gitexp.cli.opening import EXPERIMENT, RUN, open_repository
+from gitexp.cli.progress import Progress
+from gitexp.cli.terminal import show_json
+from gitexp.sharing.exchange import Sharing
+from gitexp.sharing.selection import Selection
+
+
+@click.command(short_help="Bring runs here from a remote.")
+@click.argument("words", metavar="[REMOTE] [RUNS]...", nargs=-1, type=RUN)
+@click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
+@click.option("--artifacts", is_flag=True, help="Large artifacts too; without it they come when asked for.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def command(
+    ctx: click.Context, words: tuple[str, ...], experiments: tuple[str, ...], artifacts: bool, as_json: bool
+) -> None:
+    """Bring a remote's runs here: all of them, or those that are named. Nothing here is ever lost by it.
+
+    REMOTE is a name or an address; without one it is the current branch's. A run that is not here yet is named by its
+    id.
+
+    \b
+    gitexp pull
+    gitexp pull origin -e nyc-taxi --artifacts
+    """
+    repository = open_repository()
+    remote, *runs = words or (None,)
+    sharing = Sharing(repository, remote, engine=os.environ.get("GITEXP_TRANSPORT", "auto"))
+    with Progress("Pulling") as listener:
+        done = sharing.pull(Selection(runs=runs, experiments=experiments), artifacts=artifacts, listener=listener)
+    if as_json:
+        show_json(exchange_to_json(done))
+    else:
+        say_pulled(done)
+    if done.artifacts.missing:
+        ctx.exit(8)

@@ -1,0 +1,47 @@
+"""`gitexp push`: share runs with their artifacts."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gitexp.cli.exchanged import exchange_to_json, say_pushed
+from gitexp.cli.opening import EXPERIMENT, RUN, open_repository
+from gitexp.cli.progress import Progress
+from gitexp.cli.terminal import show_json
+from gitexp.sharing.exchange import Sharing
+from gitexp.sharing.selection import Selection
+
+
+@click.command(short_help="Share runs with their artifacts.")
+@click.argument("words", metavar="[REMOTE] [RUNS]...", nargs=-1, type=RUN)
+@click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
+@click.option("--no-artifacts", is_flag=True, help="Records only; large artifacts stay here.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def command(
+    ctx: click.Context, words: tuple[str, ...], experiments: tuple[str, ...], no_artifacts: bool, as_json: bool
+) -> None:
+    """Bring the runs that a remote lacks there, with their artifacts: all of them, or those that are named.
+
+    REMOTE is a name or an address; without one it is the current branch's. Only what the remote lacks travels. A run
+    that was tagged, noted or resumed on both sides is merged. The same command again finishes what was cut off.
+
+    \b
+    gitexp push
+    gitexp push origin baseline @ --no-artifacts
+    """
+    repository = open_repository()
+    remote, *runs = words or (None,)
+    sharing = Sharing(repository, remote, engine=os.environ.get("GITEXP_TRANSPORT", "auto"))
+    with Progress("Pushing") as listener:
+        done = sharing.push(
+            Selection(runs=runs, experiments=experiments), artifacts=not no_artifacts, listener=listener
+        )
+    if as_json:
+        show_json(exchange_to_json(done))
+    else:
+        say_pushed(done)
+    if done.records.refused or done.artifacts.missing:
+        ctx.exit(8)

@@ -1,0 +1,1 @@
+"""Runs and their artifacts on their way to other repositories and back."""

@@ -1,0 +1,179 @@
+"""Push and pull as a person asks for them: records and artifacts, with one remote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gitexp.domain.masking import mask_url
+from gitexp.domain.pointer import Pointer
+from gitexp.errors import NotFound
+from gitexp.repo import Repository
+from gitexp.sharing.namespace import Namespace, is_run_name
+from gitexp.sharing.records import RecordPusher, Shared, pull_records
+from gitexp.sharing.selection import Selection
+from gitexp.sharing.sent import SentRuns
+from gitexp.store.artifacts.inband import InBandStore
+from gitexp.store.artifacts.store import ArtifactStore
+from gitexp.store.git.remotes import Remote, find_remote
+from gitexp.store.git.transport import OnBytes, Transport, open_transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred:
+    """Artifacts that travelled.
+
+    Attributes:
+        place: where they are kept, for people; empty where none had to travel.
+        missing: pointers whose content is not on this machine (pushing) or not there (pulling).
+    """
+
+    place: str = ""
+    count: int = 0
+    size_bytes: int = 0
+    missing: tuple[Pointer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What a push or a pull did."""
+
+    remote: Remote
+    records: Shared
+    artifacts: Transferred = field(default_factory=Transferred)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who is told of the progress.
+
+    Attributes:
+        on_total: a number of bytes that will travel besides those told before.
+        on_bytes: a number of bytes that have travelled.
+    """
+
+    on_total: OnBytes = lambda _size: None
+    on_bytes: OnBytes = lambda _size: None
+
+
+class Sharing:
+    """One repository and one of its remotes.
+
+    Args:
+        remote: by name or address; None: the current branch's, as git pushes.
+        engine: how git is talked to: "auto", "dulwich" or "git".
+
+    Raises:
+        NotFound: there is no such remote.
+    """
+
+    def __init__(self, repository: Repository, remote: str | None = None, *, engine: str = "auto") -> None:
+        self._repository = repository
+        self._engine = engine
+        self.remote = find_remote(repository.git, remote)
+        self.namespace = Namespace()
+
+    def push(self, selection: Selection, *, artifacts: bool = True, listener: Listener | None = None) -> Exchange:
+        """Bring runs there: first their artifacts, then their records, each run whole or not at all.
+
+        Raises:
+            NotFound, Ambiguous: a run that does not exist.
+            RemoteFailed: the remote cannot be reached or refuses; the same command again finishes the work.
+        """
+        listener = listener or Listener()
+        wanted = selection.of_ours(self._repository)
+        runs = [tip for name, tip in wanted.items() if is_run_name(name)]
+        travelled = self._upload(runs, listener) if artifacts else Transferred()
+        pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
+        records = pusher.push(wanted, listener.on_bytes)
+        return Exchange(remote=self.remote, records=records, artifacts=travelled)
+
+    def pull(self, selection: Selection, *, artifacts: bool = False, listener: Listener | None = None) -> Exchange:
+        """Bring runs here: their records, and their artifacts if they are asked for.
+
+        Raises:
+            NotFound, Ambiguous: the remote has no such run.
+            RemoteFailed: the remote cannot be reached, or what it sent is not whole.
+        """
+        listener = listener or Listener()
+        transport = self._transport(push=False)
+        records = pull_records(self._repository, transport, self.namespace, selection, listener.on_bytes)
+        travelled = Transferred()
+        if artifacts:
+            chosen = selection.of_ours(self._repository)
+            runs = [tip for name, tip in chosen.items() if is_run_name(name)]
+            travelled = self.download(self._pointers(runs), listener)
+        return Exchange(remote=self.remote, records=records, artifacts=travelled)
+
+    def download(self, pointers: Iterable[Pointer], listener: Listener | None = None) -> Transferred:
+        """Bring the content behind pointers here, as far as it is not here already."""
+        listener = listener or Listener()
+        content = self._repository.content
+        wanted = {pointer for pointer in pointers if not content.contains(pointer)}
+        if not wanted:
+            return Transferred()
+        place = self.artifact_store()
+        size = sum(pointer.size_bytes for pointer in wanted)
+        listener.on_total(size)
+        try:
+            place.download(wanted, content, listener.on_bytes)
+        except NotFound:
+            missing = tuple(sorted((p for p in wanted if not content.contains(p)), key=lambda p: p.sha256))
+            came = wanted - set(missing)
+            size = sum(pointer.size_bytes for pointer in came)
+            return Transferred(place=place.name, count=len(came), size_bytes=size, missing=missing)
+        return Transferred(place=place.name, count=len(wanted), size_bytes=size)
+
+    def artifact_store(self) -> ArtifactStore:
+        """Where the artifacts of this remote's runs are."""
+        return InBandStore(
+            lambda push: self._transport(push=push),
+            self.namespace.prefix,
+            make_scratch(self._repository.git.gitexp_dir),
+            mask_url(self.remote.name),
+        )
+
+    def _upload(self, commits: Iterable[str], listener: Listener) -> Transferred:
+        """Bring there what those runs point at, as far as it is here and not known to be there.
+
+        A clone that has no content of its own is done at once, however many runs it has.
+        """
+        content = self._repository.content
+        if next(content.list(), None) is None:
+            return Transferred()
+        sent = SentRuns(self._repository.git.gitexp_dir, self.remote.push_url)
+        unsent = [commit for commit in commits if commit not in sent]
+        travelled = self._upload_pointers(self._pointers(unsent), listener)
+        if not travelled.missing:
+            sent.add(unsent)
+        return travelled
+
+    def _upload_pointers(self, pointers: set[Pointer], listener: Listener) -> Transferred:
+        content = self._repository.content
+        if not pointers:
+            return Transferred()
+        place = self.artifact_store()
+        lacking = place.lacking(pointers)
+        here = {pointer for pointer in lacking if content.contains(pointer)}
+        size = sum(pointer.size_bytes for pointer in here)
+        listener.on_total(size)
+        if here:
+            place.upload(here, content, listener.on_bytes)
+        missing = tuple(sorted(lacking - here, key=lambda pointer: pointer.sha256))
+        return Transferred(place=place.name, count=len(here), size_bytes=size, missing=missing)
+
+    def _pointers(self, commits: Iterable[str]) -> set[Pointer]:
+        runs = self._repository.runs
+        return {pointer for commit in commits for _, pointer in runs.pointers(commit)}
+
+    def _transport(self, *, push: bool) -> Transport:
+        repository = self._repository
+        return open_transport(repository.git, repository.objects, self.remote, push=push, engine=self._engine)
+
+
+def make_scratch(gitexp_dir: str) -> str:
+    """The folder for what is on its way; `gc` sweeps it."""
+    folder = os.path.join(gitexp_dir, "tmp")
+    os.makedirs(folder, exist_ok=True)
+    return folder

@@ -1,0 +1,84 @@
+"""Which runs are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gitexp.domain.identity import RUNS, run_ref, slug
+from gitexp.errors import Ambiguous, NotFound, UsageError
+from gitexp.repo import Repository
+from gitexp.sharing.namespace import experiment_of, is_run_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a person asked for: runs by any of their names, experiments by name; nothing means all."""
+
+    runs: Sequence[str] = ()
+    experiments: Sequence[str] = ()
+
+    def of_ours(self, repository: Repository) -> dict[str, str]:
+        """The refs to share and their tips: of the runs, then of their experiments.
+
+        Raises:
+            NotFound, Ambiguous: a name that no run answers to, or several.
+            UsageError: a run that is still being recorded.
+        """
+        tips = repository.tips()
+        if self.runs:
+            chosen = {}
+            for text in self.runs:
+                run = repository.resolve(text)
+                if run.commit is None:
+                    raise UsageError(f"The run '{run.record.name}' is still being recorded.", hint="Wait for its end.")
+                chosen[run.ref] = run.commit
+        else:
+            chosen = self._in_experiments(tips)
+        return chosen | _experiments(chosen, repository)
+
+    def of_theirs(self, refs: Mapping[str, str], repository: Repository) -> dict[str, str]:
+        """Those of a remote's refs that are meant; runs by id or its beginning, or by a name that is known here.
+
+        Raises:
+            NotFound, Ambiguous
+        """
+        runs = {name: oid for name, oid in refs.items() if is_run_name(name)}
+        chosen = {name: oid for text in self.runs for name, oid in _find(text, runs, repository)}
+        if not self.runs:
+            chosen = self._in_experiments(runs)
+        wanted = {experiment_of(name) for name in chosen}
+        return chosen | {name: oid for name, oid in refs.items() if name in wanted}
+
+    def _in_experiments(self, runs: Mapping[str, str]) -> dict[str, str]:
+        if not self.experiments:
+            return dict(runs)
+        prefixes = tuple(f"{RUNS}{slug(name)}/" for name in self.experiments)
+        return {name: oid for name, oid in runs.items() if name.startswith(prefixes)}
+
+
+def _experiments(runs: Iterable[str], repository: Repository) -> dict[str, str]:
+    found = {}
+    for name in {experiment_of(run) for run in runs}:
+        tip = repository.refs.read(name)
+        if tip:
+            found[name] = tip
+    return found
+
+
+def _find(text: str, runs: Mapping[str, str], repository: Repository) -> list[tuple[str, str]]:
+    near = [(name, oid) for name, oid in runs.items() if name.rpartition("/")[2].startswith(text)]
+    if not near:
+        try:
+            record = repository.resolve(text).record
+        except NotFound:
+            record = None
+        near = [(name, oid) for name, oid in runs.items() if record and name == run_ref(record.experiment, record.id)]
+    if len(near) > 1:
+        raise Ambiguous(f"'{text}' begins the ids of {len(near)} runs there.", hint="Say more of it.")
+    if not near:
+        raise NotFound(
+            f"The remote has no run '{text}'.",
+            hint="Runs that are not here yet are named by their id; without names, pull brings all records.",
+        )
+    return near
