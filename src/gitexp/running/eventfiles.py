@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from gitexp.running.metricfiles import MARK
+from gitexp.running.metricfiles import CLOCK_LAG_S, MARK
 from gitexp.running.metricsink import MetricSink
 from gitexp.running.naming import Prefixes
 from gitexp.running.tfevents import EventFile, HParams, Media, Scalar
@@ -67,7 +67,7 @@ class EventFiles:
 
     def _is_of_this_launch(self, path: str) -> bool:
         try:
-            if os.stat(path).st_mtime < self._started - _SLACK_S:
+            if os.stat(path).st_mtime < self._started - CLOCK_LAG_S:
                 return False
             began = EventFile(path).first_time()
         except OSError:
