@@ -27,7 +27,8 @@ class Captured:
 
     Attributes:
         arguments: what parsers returned, defaults included, nested as it was; later processes win.
-        parsers: those that parsed the command line, like "argparse"; or the tool whose own options these were.
+        parsers: those that parsed the script's command line, like "argparse".
+        tools: programs that parsed options of their own, which are no params, like "pytest".
         python: the interpreter that reported last, or None where none did.
         problems: reports that could not be read.
     """
@@ -35,6 +36,7 @@ class Captured:
     arguments: Mapping[str, Any]
     python: PythonFacts | None
     parsers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -55,6 +57,7 @@ def read_reports(folder: str) -> Captured:
     """Everything that has been reported to `folder` so far. Never fails."""
     arguments: dict[str, Any] = {}
     parsers: dict[str, None] = {}
+    tools: dict[str, None] = {}
     python: PythonFacts | None = None
     problems: list[str] = []
     for name in _report_names(folder):
@@ -63,11 +66,14 @@ def read_reports(folder: str) -> Captured:
             if name.startswith("arguments-"):
                 arguments.update(report["values"])
                 parsers.update(dict.fromkeys(map(str, report["parsers"])))
+                tools.update(dict.fromkeys(map(str, report["tools"])))
             else:
                 python = _python(report)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"What the script reported in {shorten(name)} cannot be read: {error}.")
-    return Captured(arguments=arguments, python=python, parsers=tuple(parsers), problems=tuple(problems))
+    return Captured(
+        arguments=arguments, python=python, parsers=tuple(parsers), tools=tuple(tools), problems=tuple(problems)
+    )
 
 
 def _report_names(folder: str) -> list[str]:

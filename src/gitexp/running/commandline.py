@@ -10,7 +10,7 @@ from gitexp.domain.values import Value
 _OPTION = re.compile(r"--([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
 _PAIR = re.compile(r"\+{0,2}([A-Za-z_][\w-]*(?:[./@][\w-]+)*)=(.*)", re.DOTALL)
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,4000})")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
+_FLOAT = re.compile(r"[+-]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|inf|nan)", re.IGNORECASE)
 _TRUTHS = {"true": True, "false": False}
 
 
@@ -52,7 +52,7 @@ def parse_scalar(text: str) -> str | int | float | bool:
 
 def _is_value(word: str) -> bool:
     """Whether the word after an option is its value: no option itself, though maybe a negative number."""
-    return not word.startswith("-") or word == "-" or _FLOAT.fullmatch(word) is not None
+    return not word.startswith("-") or word == "-" or not isinstance(parse_scalar(word), str)
 
 
 def _name(name: str) -> str:

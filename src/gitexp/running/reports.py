@@ -74,7 +74,8 @@ class Reports(Watcher):
         self._watcher.join()
 
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
-        if not self._look().parsers:
+        reported = self._look()
+        if not reported.parsers and not reported.tools:
             self._log(Source.PARSER, self._flat(read_pairs(self._words[1:])))
         if not self._has_environment:
             self._recorder.set_environment(environment_of(None, self._variables))

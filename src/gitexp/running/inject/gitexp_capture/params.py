@@ -31,6 +31,7 @@ class Params:
         self._pid = pid
         self._line = line
         self._parsers = []
+        self._tools = []
         self._parsed = {}
         self._given = set()
         self._written = {}
@@ -94,12 +95,13 @@ class Params:
         if into is None:
             return
         tool = _tool(caller)
-        name = tool or parser
-        if name not in self._parsers:
-            self._parsers.append(name)
+        name, names = (parser, self._parsers) if tool is None else (tool, self._tools)
+        if name not in names:
+            names.append(name)
         if tool is None:
             self._merge(into, plain_params(values), plain_params(defaults or {}), scope)
-        self._report.write({"parsers": self._parsers, "values": self._parsed or self._written})
+        found = self._parsed or self._written
+        self._report.write({"parsers": self._parsers, "tools": self._tools, "values": found})
 
     def _merge(self, into, values, defaults, scope):
         for name, value in values.items():
