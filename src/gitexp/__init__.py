@@ -94,5 +94,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What IPython calls for `%load_ext gitexp`."""
+    from gitexp.notebook import load
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -42,6 +42,13 @@ class ActiveRun:
     def __repr__(self) -> str:
         return f"<ActiveRun {self.name!r} {self.id}>"
 
+    def _repr_html_(self) -> str | None:
+        from gitexp.display import run_html  # only notebooks ask
+
+        with suppress(Exception):  # what is shown must not end a cell
+            return run_html(self._recorder.repository.resolve(str(self.id)))
+        return None
+
     @property
     def id(self) -> RunId:
         return self._recorder.run_id

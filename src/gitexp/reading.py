@@ -112,6 +112,11 @@ class RunView:
     def __repr__(self) -> str:
         return f"<Run {self.name!r} {self.id} {self.status}>"
 
+    def _repr_html_(self) -> str:
+        from gitexp.display import run_html  # only notebooks ask
+
+        return run_html(self.summary, list(self.artifacts))
+
     @property
     def record(self) -> RunRecord:
         return self.summary.record

@@ -61,6 +61,11 @@ class Runs(list[RunSummary]):
         super().__init__(runs)
         self.total = total
 
+    def _repr_html_(self) -> str:
+        from gitexp.display import runs_html  # only notebooks ask
+
+        return runs_html(self, self.total)
+
     def to_pandas(self) -> pd.DataFrame:
         """One row a run: `id`, `name`, ... and a column for each `params.*`, `metrics.*` and `tags.*`.
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -231,7 +231,20 @@ def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> Acti
         announce(recorder.folder, launch_key(os.environ, _announced))
         _announced += 1
     _watch_exit()
-    return ActiveRun(recorder, launched=False, on_end=_deactivate)
+    return ActiveRun(recorder, launched=False, on_end=_keeping_cells(recorder) if _is_kernel() else _deactivate)
+
+
+def _keeping_cells(recorder: Recorder) -> Callable[[ActiveRun], None]:
+    """What to call when the run ends whose code are the cells of a notebook."""
+    from gitexp.cells import keep_cells  # only where there are cells
+
+    end_cells = keep_cells(recorder)
+
+    def on_end(run: ActiveRun) -> None:
+        end_cells()
+        _deactivate(run)
+
+    return on_end
 
 
 def _sample(run: ActiveRun, *, always: bool) -> None:
@@ -410,12 +423,27 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _command() -> Sequence[str]:
-    """The command line this process was started with."""
+    """The command line this process was started with; a notebook has none."""
+    if _is_kernel():
+        return ()
     original = getattr(sys, "orig_argv", None)
     return [os.path.basename(original[0]), *original[1:]] if original else sys.argv
 
 
+def _is_kernel() -> bool:
+    """Whether this is a Jupyter kernel."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from gitexp.cells import kernel_shell  # only where it may be
+
+    return kernel_shell() is not None
+
+
 def _entry_point() -> str | None:
+    if _is_kernel():
+        from gitexp.cells import notebook_name  # only where it may be
+
+        return notebook_name()
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
     return os.path.basename(path) if path else None
