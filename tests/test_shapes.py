@@ -210,6 +210,19 @@ def test_only_the_first_script_of_a_launch_takes_it() -> None:
     assert found["a"].metrics == found["b"].metrics == {"x": 1}
 
 
+def test_after_its_block_a_launched_run_is_not_active_until_something_is_logged() -> None:
+    """Code that ends runs for as long as one is active comes to its end; what is logged later is in the launched run."""
+    Path("train.py").write_text(
+        "import gitexp\n"
+        "with gitexp.start_run('a'): gitexp.log_metric('x', 1)\n"
+        "while gitexp.active_run(): gitexp.end_run()\n"
+        "gitexp.log_metric('y', 2)\n"
+        "while gitexp.active_run(): gitexp.end_run()\n"
+    )
+    subprocess.run([sys.executable, "-m", "gitexp", "run", "train.py"], check=True, timeout=60)
+    assert (only_run().name, only_run().metrics) == ("a", {"x": 1, "y": 2})
+
+
 def test_a_fork_that_starts_a_run_nests_it() -> None:
     """In a forked worker, too, `start_run` is a run of its own below that of its parent, which goes on."""
     with gitexp.start_run("outer") as outer:

@@ -20,7 +20,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from gitexp.activerun import ActiveRun, status_of
-from gitexp.domain.identity import RunId, is_run_id, parse_name, parse_run_id
+from gitexp.ancestry import after_fork, claim, is_claimed, outer_folder, outer_id, tell, told
+from gitexp.domain.identity import RunId, parse_name
 from gitexp.domain.run import Status
 from gitexp.errors import Conflict, GitexpError, NotFound, UsageError
 from gitexp.ranks import WAIT_S, SilentRecorder, announce, find, launch_key, rank_of
@@ -43,14 +44,13 @@ _experiment: str | None = None
 _launched: ActiveRun | None = None
 _parents: ActiveRun | None = None
 """The run of the process that started this one, joined by what is logged here without a run of its own."""
-_exported: list[ActiveRun] = []
+_main_runs: list[ActiveRun] = []
 """The runs started in the main thread, in the order of their beginning."""
-_before: tuple[str | None, str | None] | None = None
-"""What we were told before runs of our own were told to others; None while there are none."""
+_left: set[str] = set()
+"""The live folders of runs of other processes that were ended here: only logging joins them again."""
 _announced = 0
 """How many runs this process has shared with other ranks, or looked for."""
 _is_orphan_told = False
-_TAKEN = "taken"
 _watching = False
 _failure: Status | None = None
 
@@ -91,10 +91,10 @@ def start_run(
     active = stack.get()
     if active and not nested and active[-1]._is_implicit and run_id is None:
         taken = active[-1]
-        if not taken._launched or _claim(taken._recorder.folder):
+        if not taken._recorder.is_silent and (not taken._launched or claim(taken._recorder.folder)):
             taken._take_over(name, experiment or _experiment, params or {}, tags or {}, note)
             return taken
-        taken.end()  # another process has taken the launched run meanwhile
+        taken.end()  # another process has taken the launched run meanwhile, or this rank was silent
         active = stack.get()
     if active and not nested:
         raise UsageError(
@@ -138,7 +138,7 @@ def active_run() -> ActiveRun | None:
         return active[-1]
     with _lock:
         started = _started[-1] if _started else None
-    return started or _parents_run()
+    return started or _parents_run(again=False)
 
 
 def launched_run() -> ActiveRun | None:
@@ -176,14 +176,14 @@ def repository() -> Repository:
 
 def current_run() -> ActiveRun:
     """The active run, else that of the process that started this one, else a new one; `start_run` may take it over."""
-    run = active_run()
+    run = active_run() or _parents_run(again=True)
     if run is None and rank_of(os.environ):
         run = _activate(ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate))
         run._is_implicit = True
     if run is None and _outer_folder() is not None:  # launched, and nobody has taken it yet
         run = _activate(_joined(_outer_folder() or "", launched=True))
         run._is_implicit = True
-    if run is None and any(_told()):
+    if run is None and any(told()):
         _warn_orphan()
         return ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate)
     if run is None:
@@ -197,9 +197,8 @@ def _activate(run: ActiveRun) -> ActiveRun:
     with _lock:
         _started.append(run)
     if threading.current_thread() is threading.main_thread():
-        _remember()
-        _exported.append(run)
-        _export()
+        _main_runs.append(run)
+        _tell()
     return run
 
 
@@ -210,9 +209,11 @@ def _deactivate(run: ActiveRun) -> None:
     with _lock:
         if run in _started:
             _started.remove(run)
-    if run in _exported:
-        _exported.remove(run)
-        _export()
+    if not run._recorder.owned:
+        _left.add(run._recorder.folder)
+    if run in _main_runs:
+        _main_runs.remove(run)
+        _tell()
 
 
 def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> ActiveRun:
@@ -226,7 +227,7 @@ def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> Acti
             raise
         return _join_live(request, request.resume)
     recorder.set_environment(capture_environment())
-    _claim(recorder.folder)
+    claim(recorder.folder)
     if ranks == "all":
         announce(recorder.folder, launch_key(os.environ, _announced))
         _announced += 1
@@ -260,7 +261,7 @@ def _sample(run: ActiveRun, *, always: bool) -> None:
 def _join_launched(request: RunRequest) -> ActiveRun | None:
     """The launched run, if nobody has taken it yet; what the script says adds to what the command line said."""
     folder = _outer_folder()
-    if folder is None or not _claim(folder):
+    if folder is None or not claim(folder):
         return None
     run = _joined(folder, launched=True)
     run._take_over(request.name, request.experiment, request.params, request.tags, request.note)
@@ -302,13 +303,17 @@ def _beyond_first(rank: int, ranks: str) -> ActiveRun:
     return ActiveRun(SilentRecorder(_outer_id()), launched=False, on_end=_deactivate)
 
 
-def _parents_run() -> ActiveRun | None:
-    """The run of the process that started this one, where a script there has taken it; joined once for each run."""
+def _parents_run(*, again: bool) -> ActiveRun | None:
+    """The run of the process that started this one, where a script there has taken it; joined once for each run.
+
+    Args:
+        again: also where it was ended here.
+    """
     global _parents
-    if _parents is not None and not _parents._recorder.is_gone:
+    if _parents is not None and not _parents._recorder.ended and not _parents._recorder.is_gone:
         return _parents
     folder = _outer_folder()
-    if folder is None or rank_of(os.environ) or not os.path.exists(os.path.join(folder, _TAKEN)):
+    if folder is None or rank_of(os.environ) or not is_claimed(folder) or (folder in _left and not again):
         return None
     if _parents is not None:
         _parents.end()
@@ -328,94 +333,28 @@ def _joined(folder: str, *, launched: bool, rank: int = 0) -> ActiveRun:
     return ActiveRun(recorder, launched=launched, on_end=_deactivate)
 
 
-def _claim(folder: str) -> bool:
-    """Take a launched run for this script; True for the first process only."""
-    try:
-        os.close(os.open(os.path.join(folder, _TAKEN), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-    except FileExistsError:
-        return False
-    except OSError:  # a disk that refuses: better two that log to one run than none
-        return True
-    return True
-
-
 def _outer_folder() -> str | None:
-    """The live folder of the run that the process which started this one recorded, if it still does."""
-    for folder in _told():
-        if folder and os.path.isdir(folder):
-            return folder
-    return _folder_of_parent()
-
-
-def _told() -> tuple[str | None, str | None]:
-    """What this process was told of the run it belongs to: by `multiprocessing`, and by the environment."""
-    if _before is not None:
-        return _before
-    process = sys.modules.get("multiprocessing.process")
-    is_worker = process is not None and process.parent_process() is not None
-    # A worker of a fork server has the environment of the server's beginning; `_config` goes with the worker itself.
-    own = getattr(process.current_process(), "_config", {}).get(JOIN) if process and is_worker else None
-    return own, os.environ.get(JOIN)
-
-
-def _remember() -> None:
-    """Keep what we were told, before the first run of our own is told to others."""
-    global _before
-    if not _exported:
-        _before = None
-        _before = _told()
-
-
-def _folder_of_parent() -> str | None:
-    """Where a worker was made before the run began: the live run in which its parent's process has a journal."""
-    process = sys.modules.get("multiprocessing.process")
-    parent = process and process.parent_process()
-    if not parent:
-        return None
-    found: dict[str, float] = {}
-    with suppress(GitexpError, OSError):
-        for entry in repository().live.list():
-            path = os.path.join(entry.folder, f"{parent.pid}-0.events")
-            if entry.held and os.path.exists(path):
-                found[entry.folder] = os.stat(os.path.join(entry.folder, "lock")).st_mtime
-    return max(found, key=found.__getitem__, default=None)
+    return outer_folder(lambda: repository().live)
 
 
 def _outer_id() -> RunId | None:
-    """The run that the process which started this one recorded, whether or not it still does."""
-    for folder in (_outer_folder(), *_told()):
-        name = os.path.basename(folder or "")
-        if is_run_id(name):
-            return parse_run_id(name)
-    return None
+    return outer_id(lambda: repository().live)
 
 
-def _export() -> None:
+def _tell() -> None:
     """Let the processes that this one starts find the run that was started last in the main thread."""
-    global _before
-    folders = [run._recorder.folder for run in _exported if run._recorder.folder]
-    for_workers, for_all = (folders[-1], folders[-1]) if folders else _before or (None, None)
-    if for_all is None:
-        os.environ.pop(JOIN, None)
-    else:
-        os.environ[JOIN] = for_all
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and (for_workers or JOIN in getattr(process.current_process(), "_config", {})):
-        process.current_process()._config[JOIN] = for_workers
-    if not _exported:
-        _before = None
+    tell(next((run._recorder.folder for run in reversed(_main_runs) if run._recorder.folder), None))
 
 
 def _after_fork() -> None:
     """In the child: the parent's runs are the parent's, and this is a process that it started."""
-    global _lock, _parents, _launched, _before
-    folders = [run._recorder.folder for run in (*_started, *stack.get()) if run._recorder.folder]
-    if folders:
-        os.environ[JOIN] = folders[-1]
+    global _lock, _parents, _launched
+    after_fork(next((run._recorder.folder for run in (*stack.get()[::-1], *_started[::-1])), None))
     stack.set(())
     _started.clear()
-    _exported.clear()
-    _parents = _launched = _before = None
+    _main_runs.clear()
+    _left.clear()
+    _parents = _launched = None
     _lock = threading.Lock()
 
 
