@@ -99,11 +99,15 @@ def tell(text: str) -> None:
     click.echo(text, err=True, color=True)
 
 
-def show_json(value: object) -> None:
-    """`value` as JSON on stdout: NaN and infinities as strings, nothing that could steer a terminal."""
+def show_json(value: object, *, indent: int | None = 2) -> None:
+    """`value` as JSON on stdout: NaN and infinities as strings, nothing that could steer a terminal.
+
+    Args:
+        indent: None: all on one line.
+    """
     import json  # only here: most commands are read by people
 
-    text = json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False)
     click.echo(text if text.isascii() else _UNSAFE_IN_JSON.sub(_json_escape, text))
 
 

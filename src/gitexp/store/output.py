@@ -93,7 +93,7 @@ def read_output(folder: str) -> bytes | None:
     begin, tail = begin + max(len(tail) - half, 0), tail[-half:]
     if begin == len(head):
         return head + tail
-    return head + f"\n... {begin - len(head):,} bytes left out ...\n".encode() + tail
+    return head + _gap(begin - len(head)) + tail
 
 
 def _create(path: str) -> int:
@@ -114,3 +114,84 @@ def _read_tail(path: str) -> tuple[int, int, bytes] | None:
         return None
     begin, half = _TAIL_HEADER.unpack_from(data)
     return begin, half, data[_TAIL_HEADER.size :]
+
+
+class OutputTail:
+    """What is appended to the kept output of a run: from its end, or from its beginning, on."""
+
+    def __init__(self, folder: str, *, last_bytes: int | None = None) -> None:
+        """`last_bytes`: begin so many bytes before the present end; None: at the beginning."""
+        self._folder = folder
+        self._at = 0
+        self._head_size = 0
+        if last_bytes is not None:
+            end = max((begin + size for begin, size, _ in self._pieces()), default=0)
+            self._at = max(end - last_bytes, 0)
+
+    def read_new(self) -> bytes:
+        """What was printed since the last call; a line says how much was left out where the rest was not kept."""
+        found = []
+        for begin, size, path in self._pieces():
+            if begin > self._at:
+                found.append(_gap(begin - self._at))
+                self._at = begin
+            if begin + size > self._at:
+                data = _read_piece(path, begin, self._at - begin)
+                found.append(data)
+                self._at += len(data)
+                if not data:  # begun anew just now: the next call finds it
+                    break
+        return b"".join(found)
+
+    def rest_of(self, whole: bytes) -> bytes:
+        """What of the kept output of the ended run, `whole`, has not been read yet."""
+        head, _, number = whole[self._head_size :].partition(b" bytes left out ...\n")[0].rpartition(b"\n... ")
+        missing = number.replace(b",", b"")
+        if head or not self._head_size or not missing.isdigit():
+            return whole[self._at :]
+        begin = self._head_size + int(missing)
+        gap = _gap(begin - self._at) if begin > self._at else b""
+        return gap + whole[self._head_size + len(_gap(int(missing))) + max(self._at - begin, 0) :]
+
+    def _pieces(self) -> list[tuple[int, int, str]]:
+        """Where in the whole output each file begins, how many bytes it holds, and its path; in that order."""
+        head = os.path.join(self._folder, _HEAD)
+        self._head_size = _size(head) or self._head_size
+        pieces = [(0, self._head_size, head)]
+        for path in (os.path.join(self._folder, name) for name in _TAILS):
+            begin = _begin_of_tail(path)
+            if begin is not None:
+                pieces.append((begin, max(_size(path) - _TAIL_HEADER.size, 0), path))
+        return sorted(pieces)
+
+
+def _gap(size: int) -> bytes:
+    return f"\n... {size:,} bytes left out ...\n".encode()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _begin_of_tail(path: str) -> int | None:
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_TAIL_HEADER.size)
+    except FileNotFoundError:
+        return None
+    return _TAIL_HEADER.unpack(header)[0] if len(header) == _TAIL_HEADER.size else None
+
+
+def _read_piece(path: str, begin: int, skip: int) -> bytes:
+    """The bytes behind the first `skip` of a piece; none where the file has been begun anew meanwhile."""
+    is_tail = not path.endswith(_HEAD)
+    try:
+        with open(path, "rb") as file:
+            file.seek(skip + (_TAIL_HEADER.size if is_tail else 0))
+            data = file.read()
+    except FileNotFoundError:
+        return b""
+    return data if not is_tail or _begin_of_tail(path) == begin else b""
