@@ -145,9 +145,9 @@ class OutputTail:
 
     def rest_of(self, whole: bytes) -> bytes:
         """What of the kept output of the ended run, `whole`, has not been read yet."""
-        head, _, number = whole[self._head_size :].partition(b" bytes left out ...\n")[0].rpartition(b"\n... ")
-        missing = number.replace(b",", b"")
-        if head or not self._head_size or not missing.isdigit():
+        mark, end, _ = whole[self._head_size :].partition(b" bytes left out ...\n")
+        missing = mark.removeprefix(b"\n... ").replace(b",", b"")
+        if not (end and self._head_size and mark[:5] == b"\n... " and missing.isdigit()):
             return whole[self._at :]
         begin = self._head_size + int(missing)
         gap = _gap(begin - self._at) if begin > self._at else b""
