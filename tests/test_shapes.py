@@ -211,7 +211,7 @@ def test_only_the_first_script_of_a_launch_takes_it() -> None:
 
 
 def test_after_its_block_a_launched_run_is_not_active_until_something_is_logged() -> None:
-    """Code that ends runs for as long as one is active comes to its end; what is logged later is in the launched run."""
+    """Code that ends runs while one is active comes to its end; what is logged later is in the launched run."""
     Path("train.py").write_text(
         "import gitexp\n"
         "with gitexp.start_run('a'): gitexp.log_metric('x', 1)\n"
