@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gitexp.domain.masking import mask_params
 from gitexp.domain.source import Source
-from gitexp.domain.values import flatten, plain_value
+from gitexp.domain.values import Value, flatten, plain_value
 from gitexp.errors import GitexpError
 from gitexp.recording import Recorder
 from gitexp.running.capture import read_reports
@@ -42,48 +43,48 @@ class Constants(Watcher):
 
     def __init__(self, recorder: Recorder, script: str) -> None:
         self._recorder = recorder
-        self._script = script
         self._source = _read(script)
-        self._lock = threading.Lock()
+        self._found: dict[str, Value] = {}
         self._is_recorded = False
-        self._timer = threading.Timer(EARLY_S, self._record_early)
-        self._timer.daemon = True
+        self._over = threading.Event()
+        self._finder = threading.Thread(target=self._look, name="gitexp-constants", daemon=True)
 
     def started(self) -> None:
-        if not any(name in self._source for name in _PARSERS):
-            self._timer.start()
+        self._finder.start()
 
     def over(self) -> None:
-        self._timer.cancel()
+        self._over.set()
+        self._finder.join()
 
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
         self._record()
 
-    def _record_early(self) -> None:
-        try:
-            self._record()
-        except Exception:  # it is tried again at the end, and told then
-            pass
+    def _look(self) -> None:
+        """In a thread, so that nothing waits for it; those of a script that goes on are recorded before its end."""
+        with suppress(Exception):  # what cannot be recorded is told at the end
+            self._found = _constants(self._source)
+            if not any(name in self._source for name in _PARSERS) and not self._over.wait(EARLY_S):
+                self._record()
 
     def _record(self) -> None:
-        with self._lock:
-            if self._is_recorded or not self._source or _has_parsed(self._recorder.folder):
-                return
-            from gitexp.domain.constants import PythonText, decode_source  # while the script runs, or after it
-
-            try:
-                found = PythonText().load(decode_source(self._source)[0])
-            except ValueError:  # not this Python's syntax; the script's own affair
-                return
-            params = {}
-            for name, value in found.items():
-                try:
-                    params.update(flatten({name: plain_value(value)}))
-                except GitexpError as error:
-                    self._recorder.warn(str(error))
-            if params:
-                self._recorder.beside(Source.CONSTANT).log_params(mask_params(params))
+        if self._found and not self._is_recorded and not _has_parsed(self._recorder.folder):
             self._is_recorded = True
+            self._recorder.beside(Source.CONSTANT).log_params(self._found)
+
+
+def _constants(source: bytes) -> dict[str, Value]:
+    """The constants in a script's text, flat; none where it is not this Python's syntax, which is its own affair."""
+    from gitexp.domain.constants import PythonText, decode_source  # while the script runs
+
+    try:
+        found = PythonText().load(decode_source(source)[0])
+    except ValueError:
+        return {}
+    params: dict[str, Value] = {}
+    for name, value in found.items():
+        with suppress(GitexpError):  # a key longer than keys may be
+            params.update(flatten({name: plain_value(value)}))
+    return mask_params(params)
 
 
 def _has_parsed(folder: str) -> bool:

@@ -93,15 +93,14 @@ class ParamFiles(Watcher):
 
     def __init__(self, here: Launch, touched: Sequence[str], *, is_inside: bool) -> None:
         self._recorder = here.recorder
-        patterns = here.recorder.repository.config.params_files
-        paths = [*touched, *named_files(here.directory, here.root, patterns)]
+        repository = here.recorder.repository
+        paths = [*touched, *named_files(here.directory, here.root, repository.config.params_files)]
         nearest = next((p for p in _nearest(here.directory, here.root, (PARAMS,)) if os.path.isfile(p)), None)
         files = {os.path.realpath(path): candidate(path, here.directory) for path in paths}
         if nearest:
             files.pop(os.path.realpath(nearest), None)  # it is recorded already
         known = [candidate(nearest, here.directory)] if nearest and files else []
         self._params = dict(_named([*known, *files.values()], known, here.recorder.warn))
-        repository = here.recorder.repository
         if not is_inside and os.path.isdir(repository.overrides_dir):
             self._warn_of_others(repository, here.root or here.directory)
 
