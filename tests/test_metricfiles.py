@@ -241,7 +241,9 @@ def test_declared_tables_are_read(repo_dir: Path) -> None:
         '{"step": 1, "lr": 0.1, "nested": {"a": 2}, "flag": true}\\nnonsense\\n{"step": 2, "lr": 0.2}\\n'
     )
     """
-    found = run(repo_dir, script, settings=declared("logs/*.csv", "log.jsonl"))
+    found = run(
+        repo_dir, script + "open('logs/model.ckpt', 'w').write('a,b\\n1,2')", settings=declared("logs/", "log.jsonl")
+    )
     assert {key: repr(value) for key, value in points(found).items()} == {
         "log/lr": "[(1, 0.1), (2, 0.2)]",
         "log/nested.a": "[(1, 2)]",

@@ -95,6 +95,14 @@ def test_what_nobody_means_to_keep_is_not_kept(repo_dir: Path) -> None:
     assert "cert.pem" in "".join(Repository.open(repo_dir).get_run("@").record.warnings)
 
 
+def test_a_file_in_which_a_value_was_set_is_not_kept(repo_dir: Path) -> None:
+    """gitexp itself changed it, and put it back."""
+    (repo_dir / "config.yaml").write_text("depth: 3\n")
+    found = run(repo_dir, 'assert "depth: 4" in open("config.yaml").read()', "--set", "depth=4")
+    assert found.params["depth"] == 4
+    assert kept(found) == {}
+
+
 def test_a_file_that_is_committed_meanwhile_is_code(repo_dir: Path) -> None:
     """Somebody goes on working while a run lasts: what they commit or check out is no artifact."""
     script = """
@@ -186,7 +194,7 @@ def test_too_much_is_told_and_not_kept(repo_dir: Path) -> None:
     """
     found = run(repo_dir, script, "--output", "model.pt")
     assert kept(found) == {"small": 10, "model.pt": 500_000}
-    assert [warning for warning in found.record.warnings if "2 new files" in warning and "'larger'" in warning]
+    assert [warning for warning in found.record.warnings if "2 of 3 new files" in warning and "'larger'" in warning]
 
 
 def test_untracked_files_can_be_left_alone(repo_dir: Path) -> None:

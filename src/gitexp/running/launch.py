@@ -247,7 +247,7 @@ def _watchers(
     config = here.recorder.repository.config
     limit_s = config.timeout_s if request.timeout_s is None else request.timeout_s
     autologs = config.autolog if request.autolog is None else request.autolog
-    outputs = Outputs(here, request)
+    outputs = Outputs(here, request, but=overridden.held_paths if overridden else ())
     return [
         Reports(here, request),
         ParamFiles(here, overridden.paths if overridden else (), is_inside=JOIN in request.environ),

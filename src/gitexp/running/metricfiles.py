@@ -33,6 +33,9 @@ DVCLIVE = "dvclive"
 MARK = "tfevents"
 """In the name of every event file."""
 
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""How declared files end that are read row by row; one in `.json` is read as a whole, in the end."""
+
 USUAL = ("runs", "logs", "lightning_logs", "tb_logs", "tensorboard")
 """Folders that are searched for event files where no writer tells of itself."""
 
@@ -65,6 +68,7 @@ class MetricFiles(Watcher):
         self._events: EventFiles | None = None
         self._dvclives: dict[str, DvcLive] = {}
         self._fresh: set[str] = set()
+        self._failure: Exception | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="gitexp-metric-files", daemon=True)
         self._remember()
@@ -83,6 +87,8 @@ class MetricFiles(Watcher):
         for dvclive in self._dvclives.values():
             self._outputs.add(dvclive.plots())
         self._look_at_summaries()
+        if self._failure is not None:
+            raise self._failure
 
     def _remember(self) -> None:
         """What is there before the command begins is not its own."""
@@ -96,8 +102,11 @@ class MetricFiles(Watcher):
     def _watch(self) -> None:
         pause = FIRST_LOOK_S
         while not self._over.wait(pause):
-            with suppress(Exception):  # what is wrong is told at the end
+            try:
                 self._look(is_over=False)
+            except Exception as error:
+                self._failure = error  # told at the end
+                return
             pause = EVERY_S
 
     def _look(self, *, is_over: bool) -> None:
@@ -169,8 +178,7 @@ class MetricFiles(Watcher):
         return self._tables.setdefault(path, Table(path))
 
     def _is_table(self, path: str) -> bool:
-        """Whether a declared file is none of those that are read in ways of their own."""
-        return MARK not in os.path.basename(path) and not path.endswith(".json") and not self._is_dvclives(path)
+        return path.endswith(TABLES) and MARK not in os.path.basename(path) and not self._is_dvclives(path)
 
     def _is_dvclives(self, path: str) -> bool:
         return path.startswith(tuple(f"{folder}{os.sep}" for folder in self._dvclives))

@@ -34,7 +34,7 @@ class MetricSink:
         return self._owner.beside(Source.FILE)  # costs two files, which most runs do not need
 
     def point(self, key: str, step: int, moment: float, value: Number) -> None:
-        """One value of a metric. A key that cannot be stored is a warning."""
+        """One value of a metric. A key that cannot be stored is trouble."""
         wanted = self._wanted.get(key)
         if wanted is None:
             wanted = self._wanted[key] = self._is_wanted(key)
@@ -61,11 +61,11 @@ class MetricSink:
         self._recorder.log_params(values)
 
     def artifact(self, data: bytes, path: str) -> None:
-        """Keep `data` under a path; one that cannot be is a warning."""
+        """Keep `data` under a path; one that cannot be is trouble."""
         try:
             self._recorder.add_bytes(data, path)
         except GitexpError as error:
-            self.warn(str(error))
+            self._owner.trouble(error)
 
     def _is_wanted(self, key: str) -> bool:
         if any(fnmatch.fnmatchcase(key, pattern) for pattern in self._ignore):
@@ -73,7 +73,7 @@ class MetricSink:
         try:
             parse_key(key, what="metric")
         except GitexpError as error:
-            self.warn(str(error))
+            self._owner.trouble(error)
             return False
         return True
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.domain.keys import is_git_folder
+from gitexp.domain.pointer import SMALL
 from gitexp.errors import GitexpError
 from gitexp.running.child import ChildResult
 from gitexp.running.globs import Globs
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_FILES = 10_000
 """Of undeclared files; of more, the largest are left out."""
+
+MOST_IN_COMMIT = 100 << 20
+"""Bytes of undeclared files so small that they become a part of the run's commit, which git has to carry."""
 
 NAMED = 5
 """How many files a warning names."""
@@ -42,12 +46,16 @@ class Outputs(Watcher):
     """What of the files in the work tree, and of the declared ones wherever they are, becomes an artifact.
 
     Declared files count if they were written, whatever they held before; others if their content is another one.
+
+    Args:
+        but: absolute paths of files that gitexp itself changes meanwhile.
     """
 
-    def __init__(self, here: Launch, request: LaunchRequest) -> None:
+    def __init__(self, here: Launch, request: LaunchRequest, *, but: Iterable[str] = ()) -> None:
         self._recorder = here.recorder
         self._root = os.path.realpath(here.root or here.directory)
         config = here.recorder.repository.config
+        self._but = {os.path.realpath(path) for path in but}
         self._untracked = config.outputs_untracked
         self._most_bytes = config.snapshot_max_total_bytes
         self._declared = Globs((*config.outputs, *request.outputs), (os.path.realpath(here.directory), self._root))
@@ -96,6 +104,7 @@ class Outputs(Watcher):
     def _find_undeclared(self, declared: set[str]) -> list[_Found]:
         """Without links but those to files that are kept, too."""
         paths = {os.path.join(self._root, change.path): change for change in self.changes()}
+        paths = {path: change for path, change in paths.items() if path not in self._but}
         real = {os.path.realpath(path) for path, change in paths.items() if not change.is_link}
         real |= {os.path.realpath(path) for path in declared}
         found = []
@@ -108,19 +117,22 @@ class Outputs(Watcher):
 
     def _limited(self, files: list[_Found]) -> list[_Found]:
         """The smallest, as many as are kept without being asked for; tells of the others."""
-        kept, total = [], 0
+        kept: list[_Found] = []
+        total = in_commit = 0
         files = sorted(files, key=lambda file: file.size_bytes)
         for file in files[:MOST_FILES]:
             total += file.size_bytes
-            if total > self._most_bytes:
+            in_commit += file.size_bytes if file.size_bytes <= SMALL else 0
+            if total > self._most_bytes or in_commit > MOST_IN_COMMIT:
                 break
             kept.append(file)
         if rest := files[len(kept) :]:
-            named = ", ".join(f"'{file.name}' ({_megabytes(file.size_bytes)})" for file in rest[: -NAMED - 1 : -1])
+            named = ", ".join(f"'{file.name}' ({_shown(file.size_bytes)})" for file in rest[: -NAMED - 1 : -1])
             self._recorder.warn(
-                f"{len(rest):,} new files ({_megabytes(sum(file.size_bytes for file in rest))}) are not kept as"
-                f" artifacts: {len(files):,} files are more than {MOST_FILES:,}, or together larger than"
-                f" snapshot.max_total. The largest: {named}. Declare them as outputs, or let git ignore them."
+                f"{len(rest):,} of {len(files):,} new files ({_shown(sum(file.size_bytes for file in rest))}) are not"
+                f" kept as artifacts: there are more than {MOST_FILES:,}, or small ones of more than"
+                f" {_shown(MOST_IN_COMMIT)}, or all together are larger than snapshot.max_total. The largest: {named}."
+                " Declare them as outputs, or let git ignore them."
             )
         return kept
 
@@ -203,5 +215,5 @@ def _stamp(status: os.stat_result) -> _Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"
+def _shown(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"

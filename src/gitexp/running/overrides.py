@@ -99,6 +99,11 @@ class Overridden:
         """What a child has to inherit to hold the files as well."""
         return [held.lock_fd for held in self._held]
 
+    @property
+    def held_paths(self) -> tuple[str, ...]:
+        """The absolute paths of all files that are put back in the end."""
+        return tuple(held.path for held in self._held)
+
     def put_back(self, warn: Callable[[str], None]) -> None:
         """Give each file its own values again, once; what is wrong is a warning, and the next command tries again."""
         while self._held:
