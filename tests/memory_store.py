@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -61,6 +61,10 @@ class MemoryRunStore:
         if key not in histories:
             raise NotFound(f"The run has no metric '{key}'.")
         return histories[key]
+
+    def histories(self, commit: str, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        found = self._states[commit].run.histories
+        return ((key, found[key]) for key in keys if key in found)
 
     def artifacts(self, commit: str) -> dict[str, Content]:
         return dict(self._states[commit].run.artifacts)

@@ -132,6 +132,7 @@ def test_what_is_created_reads_back(store: RunStore) -> None:
     assert (summary.record.artifact_count, summary.record.artifact_bytes) == (4, 2 * 123_456 + 7)
     assert (summary.params, summary.tags, summary.metrics) == (run.params, run.tags, run.metrics)
     assert {key: store.history(commit, key) for key in run.metrics} == run.histories
+    assert dict(store.histories(commit, [*run.metrics, "no such metric"])) == run.histories
     assert store.artifacts(commit) == run.artifacts
     assert sorted(store.pointers(commit)) == [("artifacts/a b/[x]*.bin", POINTER), ("artifacts/model.pkl", POINTER)]
     assert store.environment(commit) == run.environment

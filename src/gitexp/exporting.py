@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -160,14 +161,13 @@ def _run_row(run: RunSummary, families: Sequence[tuple[str, Sequence[str]]]) -> 
 
 def _point_rows(repository: Repository, run: RunSummary, metrics: Callable[[str], bool] | None) -> Iterator[Row]:
     record, view = run.record, _view(repository, run)
-    for key in sorted(view.metrics):
-        if metrics is None or metrics(key):
-            history = view.history(key)
-            head = (str(record.id), record.name, record.experiment, key)
-            yield from (
-                (*head, step, time, value)
-                for step, time, value in zip(history.steps, history.times, history.numbers(), strict=True)
-            )
+    keys = [key for key in sorted(view.metrics) if metrics is None or metrics(key)]
+    for key, history in view.each_history(keys):
+        head = (str(record.id), record.name, record.experiment, key)
+        yield from (
+            (*head, step, time, value)
+            for step, time, value in zip(history.steps, history.times, history.numbers(), strict=True)
+        )
 
 
 def _view(repository: Repository, run: RunSummary) -> RunView:
@@ -200,13 +200,24 @@ def _csv_cell(value: Any, is_time: bool) -> Any:
     kind = type(value)
     if kind is float:
         if is_time:
-            return format_time(value)
+            return _moment(value)
         return value if math.isfinite(value) else _special(value)
     if kind is str or kind is int or value is None:
         return value
     if kind is bool:
         return "true" if value else "false"
     return _json(value)
+
+
+def _moment(seconds: float) -> str:
+    """As `format_time` writes it, several times quicker on points that share their second."""
+    whole, part = divmod(round(seconds * 1000), 1000)
+    return f"{_second(whole)}.{part:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return format_time(seconds)[: -len(".000Z")]
 
 
 def _write_json(table: Table, stream: BinaryIO) -> None:
@@ -227,7 +238,7 @@ def _json_lines(table: Table) -> Iterator[str]:
         cells = list(row)
         for position in times:
             if cells[position] is not None:
-                cells[position] = format_time(cells[position])
+                cells[position] = _moment(cells[position])
         yield _json(dict(zip(table.names, cells, strict=True)))
 
 

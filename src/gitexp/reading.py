@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO, Protocol
@@ -28,6 +28,7 @@ class RunSource(Protocol):
     """Where the bulk of a run is read from: its commit, or its journal while it is live."""
 
     def history(self, key: str) -> History: ...
+    def histories(self, keys: Iterable[str]) -> Iterator[tuple[str, History]]: ...
     def artifacts(self) -> Mapping[str, Content]: ...
     def environment(self) -> Environment | None: ...
     def output(self) -> bytes | None: ...
@@ -43,6 +44,9 @@ class SealedSource:
 
     def history(self, key: str) -> History:
         return self.runs.history(self.commit, key)
+
+    def histories(self, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        return self.runs.histories(self.commit, keys)
 
     def artifacts(self) -> Mapping[str, Content]:
         return self.runs.artifacts(self.commit)
@@ -73,6 +77,9 @@ class LiveSource:
         if key not in self.run.histories:
             raise NotFound(f"The run has no metric '{key}'.")
         return self.run.histories[key]
+
+    def histories(self, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        return ((key, self.run.histories[key]) for key in keys if key in self.run.histories)
 
     def artifacts(self) -> Mapping[str, Content]:
         return self.run.artifacts
@@ -163,7 +170,11 @@ class RunView:
         return self._source.history(key)
 
     def histories(self) -> dict[str, History]:
-        return {key: self.history(key) for key in self.metrics}
+        return dict(self.each_history(self.metrics))
+
+    def each_history(self, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        """Every point of several metrics, one after the other; what the run has not is left out."""
+        return self._source.histories(keys)
 
     @cached_property
     def artifacts(self) -> Mapping[str, Artifact]:

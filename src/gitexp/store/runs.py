@@ -115,6 +115,10 @@ class RunStore(Protocol):
         """Every point of one metric. Raises NotFound."""
         ...
 
+    def histories(self, commit: str, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        """Every point of several metrics, one after the other; what the run has not is left out."""
+        ...
+
     def artifacts(self, commit: str) -> dict[str, Content]:
         """Each artifact by its path: small ones as bytes, others as pointers."""
         ...
@@ -223,7 +227,7 @@ class GitRunStore:
             params=summary.params,
             tags=summary.tags,
             metrics=summary.metrics,
-            histories=dict(self._every_history(root, summary.metrics)),
+            histories=dict(self._each_history(root, summary.metrics, summary.metrics)),
             artifacts=self.artifacts(commit),
             environment=self.environment(commit),
             output=self.output(commit),
@@ -253,6 +257,10 @@ class GitRunStore:
             if single is not None:
                 return single
         return self._long_history(root, name)
+
+    def histories(self, commit: str, keys: Iterable[str]) -> Iterator[tuple[str, History]]:
+        root = self._root(commit)
+        return self._each_history(root, load_metrics(self._blob(root, b"metrics.json")), keys)
 
     def artifacts(self, commit: str) -> dict[str, Content]:
         entry = self._root(commit).get(b"artifacts")
@@ -326,12 +334,14 @@ class GitRunStore:
     def remove(self, ref: str, commit: str) -> bool:
         return self._refs.delete(ref, commit)
 
-    def _every_history(
-        self, root: Mapping[bytes, TreeEntry], metrics: Mapping[str, Number]
+    def _each_history(
+        self, root: Mapping[bytes, TreeEntry], metrics: Mapping[str, Number], keys: Iterable[str]
     ) -> Iterator[tuple[str, History]]:
+        names = file_names(metrics)
         single = load_points(self._blob(root, b"points.csv").decode()) if b"points.csv" in root else {}
-        for key, name in file_names(metrics).items():
-            yield key, single[key] if key in single else self._long_history(root, name)
+        for key in keys:
+            if key in names:
+                yield key, single[key] if key in single else self._long_history(root, names[key])
 
     def _long_history(self, root: Mapping[bytes, TreeEntry], name: str) -> History:
         csv = self._place(root, f"history/{name}.csv")
