@@ -50,6 +50,10 @@ none is stored. {direction}
 | `ls` | `total`, and `runs`: a list of runs |
 | `show` | a run, and `history` (for each metric `points`, `first_step`, `last_step`, `min`, `max`), `artifacts` (`path`, `size` in bytes, `sha256`, `is_here`), `environment` (`python`, `requirements`), `code_changes` since the commit (`path`, `kind`, `added`, `removed`) |
 | `diff` | `before`, `after` (runs), `same`, `record`, `params`, `metrics`, `environment`, `packages`, `artifacts` (lists of `key`, `kind`, `before`, `after`; for metrics also `delta`, `ratio`, `better`), `code` (`path`, `kind`, `added`, `removed`), `git` (the plain command), with `--code` also `code_diff` |
+| `compare` | `runs` (runs), `baseline` (an id), `steps` and `code` (`group`, `files`) by id, and `rows`: `section`, `key`, `differs`, `values` by id (absent where a run has none), `best` (ids) |
+| `best` | `objectives` (`name`, `better`), `total`, `dominated`, `without` (a count by objective), and `runs`: each also with `values` by objective |
+| `plot` | `panels`: `title`, `x`, `lines` (`name`, `x`, `y`); `notes` |
+| `watch` | one document a line, each with its `event`: `run` and `end` (`run`), `points` (`metric`, `points` of step, time and value), `output` (`text`) |
 | `log` | `id`, `name`, `events` (`event`, `commit`, `author`, `time`, `changes`), `lineage` (`kind`, `commit`, `text`) |
 | `fsck` | a list of `severity`, `where`, `what`, `advice` |
 | `gc` | `dry_run`, `runs` (`id`, `name`), `content`, `content_bytes`, `objects`, `temporary` |
