@@ -340,6 +340,15 @@ BEHAVIOURS = {
         sys.path.insert(0, "absent")
         import argparse
     """,
+    "zip file": """
+        import importlib.util, sys, zipfile
+        with zipfile.ZipFile("modules.zip", "w") as file:
+            for name in ("argparse", "click/__init__", "click/core", "other"):
+                file.writestr(name + ".py", f"print({name!r}, __loader__.get_filename(__name__), dir(__spec__.loader))")
+        sys.path.insert(0, "modules.zip")
+        print(importlib.util.find_spec("argparse").origin, importlib.util.find_spec("click.core").origin)
+        import other, argparse, click.core
+    """,
     "traceback": PARSER + "    parser.parse_known_args()\n    raise ValueError('later')",
 }
 

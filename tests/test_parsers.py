@@ -223,7 +223,6 @@ def test_typer_s_options_are_recorded(script: Script) -> None:
     }
     assert script.params(TYPER, "data", "--lr", "2", "--name", "x", code=1)["lr"] == 2.0
     assert script.params(TYPER, "data", "--mode", "odd", code=2) == {}
-    assert script.params(TYPER, "--help") == {}
 
 
 FIRE = """
@@ -389,8 +388,7 @@ def test_hydra_fails_and_helps_as_ever(hydra_script: Script) -> None:
     """An exception of the script, an override that does not exist, and what only prints the configuration."""
     assert hydra_script.params(HYDRA, "optim.lr=2", "missing=1", code=1)["optim.lr"] == 2
     assert hydra_script.params(HYDRA, "unknown=1", code=1) == {}
-    for line in (["--cfg", "job"], ["--help"]):
-        assert hydra_script.params(HYDRA, *line) == {}
+    assert hydra_script.params(HYDRA, "--cfg", "job") == {}
 
 
 @pytest.mark.parametrize(

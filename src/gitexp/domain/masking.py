@@ -9,7 +9,7 @@ from gitexp.domain.values import Value
 
 MASK = "***"
 
-# The launched process masks by the same rule, without having gitexp at hand: running/inject/gitexp_capture.py.
+# The launched process masks by the same rule, without having gitexp at hand: running/inject/gitexp_capture/values.py.
 SECRET_WORDS = frozenset(
     "pwd secret secrets credential credentials authorization apikey accesskey privatekey secretkey authkey accountkey"
     " signingkey encryptionkey authtoken accesstoken apitoken bearertoken refreshtoken sessiontoken hftoken"

@@ -6,6 +6,7 @@ import _frozen_importlib_external as importlib_external
 import sys
 
 _waiting = {}
+_watched_finders = []
 
 
 def after(name, act):
@@ -14,7 +15,7 @@ def after(name, act):
     if module is not None:
         _act(module, [act])
         return
-    if not _waiting:
+    if not _watched_finders:
         _watch_finder(importlib_external.PathFinder)
     _waiting.setdefault(name, []).append(act)
 
@@ -30,6 +31,7 @@ def hide(function, file=None):
 
 def _watch_finder(finder):
     """Have `finder` give loaders that act. Where it stands in `sys.meta_path`, nothing changes for who looks there."""
+    _watched_finders.append(finder)
     find = finder.find_spec
 
     def find_spec(cls, fullname, path=None, target=None):  # noqa: ARG001
@@ -45,7 +47,9 @@ def _watch_loader(loader):
     execute = loader.exec_module
 
     def exec_module(module):
-        del loader.exec_module
+        vars(loader).pop(
+            "exec_module", None
+        )  # gone already if one loader serves several modules, as that of a zip file
         execute(module)
         _act(module, _waiting.pop(module.__name__, ()))
 
