@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time as clock
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from gitexp import media
 from gitexp.domain.identity import RunId
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.run import Status
@@ -145,28 +144,65 @@ class ActiveRun:
         """Keep every file below a folder, by its path in it; links that leave it are left out, with a warning."""
         self._guard(self._log_artifacts, os.fspath(local_dir), artifact_path)
 
-    def log_text(self, text: str, artifact_file: str) -> None:
-        """Keep `text` as the artifact `artifact_file`."""
-        self._guard(lambda: self._recorder.add_bytes(str(text).encode("utf-8", "backslashreplace"), artifact_file))
+    def log_text(self, text: str, artifact_file: str, *, step: int | None = None) -> None:
+        """Keep `text` as the artifact `artifact_file`; with a step, as one of its series: `note/00000003.txt`."""
+        self._keep(lambda: str(text).encode("utf-8", "backslashreplace"), artifact_file, step)
 
-    def log_dict(self, dictionary: Any, artifact_file: str) -> None:
+    def log_html(self, html: str, artifact_file: str, *, step: int | None = None) -> None:
+        """Keep a page of HTML as the artifact `artifact_file`."""
+        self.log_text(html, artifact_file, step=step)
+
+    def log_dict(self, dictionary: Any, artifact_file: str, *, step: int | None = None) -> None:
         """Keep a mapping or list as YAML where the name ends in .yaml or .yml, else as JSON."""
-        self._guard(lambda: self._recorder.add_bytes(media.encode_dict(dictionary, artifact_file), artifact_file))
+        from gitexp.media.documents import encode_dict  # here and below: a training pays for what it logs
 
-    def log_table(self, data: Any, artifact_file: str) -> None:
-        """Keep a table: a DataFrame, a mapping of columns, or a list of row mappings.
+        self._keep(lambda: encode_dict(dictionary, artifact_file), artifact_file, step)
 
-        CSV where the name ends in .csv, Parquet for .parquet (a DataFrame only), else JSON as {"columns", "data"}.
+    def log_histogram(
+        self, values: Any, artifact_file: str, *, bins: int | Sequence[float] = 64, step: int | None = None
+    ) -> None:
+        """Keep how values are distributed, as JSON of `counts` and `edges`.
+
+        Args:
+            values: numbers in any shape, or a pair (counts, edges) as `numpy.histogram` gives it.
+            bins: how many of equal width, or their edges.
         """
-        self._guard(lambda: self._recorder.add_bytes(media.encode_table(data, artifact_file), artifact_file))
+        from gitexp.media.documents import encode_histogram
 
-    def log_figure(self, figure: Any, artifact_file: str) -> None:
+        self._keep(lambda: encode_histogram(values, bins), artifact_file, step)
+
+    def log_table(self, data: Any, artifact_file: str, *, step: int | None = None) -> None:
+        """Keep a table: a DataFrame of pandas or polars, a table of Arrow, a mapping of columns, or a list of mappings.
+
+        CSV or TSV where the name ends so, Parquet for .parquet, else JSON as {"columns", "data"}.
+        """
+        from gitexp.media.tables import encode_table
+
+        self._keep(lambda: encode_table(data, artifact_file), artifact_file, step)
+
+    def log_figure(self, figure: Any, artifact_file: str, *, step: int | None = None) -> None:
         """Keep a matplotlib or plotly figure in the format that the name's ending says."""
-        self._guard(lambda: self._recorder.add_bytes(media.encode_figure(figure, artifact_file), artifact_file))
+        from gitexp.media.pictures import encode_figure
 
-    def log_image(self, image: Any, artifact_file: str) -> None:
-        """Keep an image: PIL, or an array of shape (H, W) or (H, W, 1 to 4), uint8 or floats in [0, 1]."""
-        self._guard(lambda: self._recorder.add_bytes(media.encode_image(image, artifact_file), artifact_file))
+        self._keep(lambda: encode_figure(figure, artifact_file), artifact_file, step)
+
+    def log_image(self, image: Any, artifact_file: str, *, step: int | None = None) -> None:
+        """Keep an image: PIL, or an array of shape (H, W) or (H, W, 1, 3 or 4), uint8 or floats in [0, 1]."""
+        from gitexp.media.pictures import encode_image
+
+        self._keep(lambda: encode_image(image, artifact_file), artifact_file, step)
+
+    def log_video(self, frames: Any, artifact_file: str, *, fps: float = 10, step: int | None = None) -> None:
+        """Keep frames, shape (T, H, W) or (T, H, W, 1, 3 or 4) or a list of images, as a .gif, .webp or .png."""
+        from gitexp.media.pictures import encode_video
+
+        self._keep(lambda: encode_video(frames, artifact_file, fps), artifact_file, step)
+
+    def log_audio(self, samples: Any, artifact_file: str, *, sample_rate: int, step: int | None = None) -> None:
+        """Keep sound, shape (n,) or (n, channels), floats in [-1, 1] or 16-bit integers, as a .wav."""
+        from gitexp.media.sounds import encode_audio
+
+        self._keep(lambda: encode_audio(samples, artifact_file, sample_rate), artifact_file, step)
 
     def sample(self, sampler: SystemSampler) -> None:
         """Have the machine sampled until the run ends."""
@@ -282,6 +318,11 @@ class ActiveRun:
                     continue
                 relative = os.path.relpath(path, root).replace(os.sep, "/")
                 self._guard(self._recorder.add_file, path, f"{folder}/{relative}" if folder else relative)
+
+    def _keep(self, encode: Callable[[], bytes], name: str, step: int | None) -> None:
+        from gitexp.media.steps import name_at_step
+
+        self._guard(lambda: self._recorder.add_bytes(encode(), name_at_step(name, step)))
 
     def _guard(self, act: Callable[..., Any], *arguments: Any) -> None:
         if self._recorder.is_silent:

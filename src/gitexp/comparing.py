@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gitexp.contents.change import ContentChange, compare_contents
 from gitexp.domain.comparison import (
     ArtifactState,
     Change,
@@ -41,6 +42,9 @@ LARGEST_TEXT = 1 << 20
 """Bytes up to which a file is compared line by line."""
 
 MOST_PAIRS = 3_000_000
+
+MOST_LOOKED_INTO = 100
+"""Artifacts whose content is compared."""
 
 _PLAIN_PATH = re.compile(r'[^\x00-\x1f"\\\x7f-\U0010ffff]+')
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
@@ -83,6 +87,13 @@ def compare(repository: Repository, before: RunView, after: RunView) -> Comparis
         packages=changes(packages_of(before.environment), packages_of(after.environment)),
         artifacts=changes(artifacts_of(before), artifacts_of(after)),
     )
+
+
+def content_changes(before: RunView, after: RunView, found: Comparison) -> dict[str, ContentChange]:
+    """How the content of artifacts that both runs have differs, by path, as far as it can be looked into here."""
+    changed = [change.key for change in found.artifacts if change.kind is Kind.CHANGED][:MOST_LOOKED_INTO]
+    pairs = {path: compare_contents(before.artifacts[path], after.artifacts[path]) for path in changed}
+    return {path: change for path, change in pairs.items() if change is not None}
 
 
 def changed_since_commit(repository: Repository, run: RunView) -> list[FileChange] | None:

@@ -83,29 +83,51 @@ def log_artifacts(local_dir: str | os.PathLike[str], artifact_path: str | None =
     current_run().log_artifacts(local_dir, artifact_path)
 
 
-def log_text(text: str, artifact_file: str) -> None:
+def log_text(text: str, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_text` of the active run; starts one where there is none."""
-    current_run().log_text(text, artifact_file)
+    current_run().log_text(text, artifact_file, step=step)
 
 
-def log_dict(dictionary: Any, artifact_file: str) -> None:
+def log_html(html: str, artifact_file: str, *, step: int | None = None) -> None:
+    """`ActiveRun.log_html` of the active run; starts one where there is none."""
+    current_run().log_html(html, artifact_file, step=step)
+
+
+def log_dict(dictionary: Any, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_dict` of the active run; starts one where there is none."""
-    current_run().log_dict(dictionary, artifact_file)
+    current_run().log_dict(dictionary, artifact_file, step=step)
 
 
-def log_table(data: Any, artifact_file: str) -> None:
+def log_histogram(
+    values: Any, artifact_file: str, *, bins: int | Sequence[float] = 64, step: int | None = None
+) -> None:
+    """`ActiveRun.log_histogram` of the active run; starts one where there is none."""
+    current_run().log_histogram(values, artifact_file, bins=bins, step=step)
+
+
+def log_table(data: Any, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_table` of the active run; starts one where there is none."""
-    current_run().log_table(data, artifact_file)
+    current_run().log_table(data, artifact_file, step=step)
 
 
-def log_figure(figure: Any, artifact_file: str) -> None:
+def log_figure(figure: Any, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_figure` of the active run; starts one where there is none."""
-    current_run().log_figure(figure, artifact_file)
+    current_run().log_figure(figure, artifact_file, step=step)
 
 
-def log_image(image: Any, artifact_file: str) -> None:
+def log_image(image: Any, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_image` of the active run; starts one where there is none."""
-    current_run().log_image(image, artifact_file)
+    current_run().log_image(image, artifact_file, step=step)
+
+
+def log_video(frames: Any, artifact_file: str, *, fps: float = 10, step: int | None = None) -> None:
+    """`ActiveRun.log_video` of the active run; starts one where there is none."""
+    current_run().log_video(frames, artifact_file, fps=fps, step=step)
+
+
+def log_audio(samples: Any, artifact_file: str, *, sample_rate: int, step: int | None = None) -> None:
+    """`ActiveRun.log_audio` of the active run; starts one where there is none."""
+    current_run().log_audio(samples, artifact_file, sample_rate=sample_rate, step=step)
 
 
 def get_run(run: str) -> RunView:

@@ -13,7 +13,7 @@ from gitexp.cli.opening import RUN, open_repository
 from gitexp.cli.records import run_to_json
 from gitexp.cli.sidebyside import as_markdown, as_text
 from gitexp.cli.terminal import Terminal, look, printable, say, show_json
-from gitexp.comparing import code_diff, compare, git_diff_command
+from gitexp.comparing import code_diff, compare, content_changes, git_diff_command
 from gitexp.domain.comparison import Comparison, FileChange
 from gitexp.reading import RunView
 
@@ -44,13 +44,17 @@ def command(
         differs = not found.same
         if form == "json":
             lines = code_diff(repository, one, other) if code else None
-            show_json(_to_json(one, other, found, lines))
+            shown = _to_json(one, other, found, lines)
+            contents = content_changes(one, other, found)
+            shown["contents"] = {path: asdict(change) for path, change in contents.items()}
+            show_json(shown)
         elif form == "markdown":
-            say(as_markdown(one, other, found, everything=everything))
+            say(as_markdown(one, other, found, content_changes(one, other, found), everything=everything))
             if code:
                 _show_fenced(code_diff(repository, one, other))
         else:
-            for line in as_text(one, other, found, terminal, everything=everything):
+            contents = content_changes(one, other, found)
+            for line in as_text(one, other, found, contents, terminal, everything=everything):
                 say(line)
     if exit_code and differs:
         ctx.exit(1)

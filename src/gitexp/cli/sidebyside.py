@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gitexp.cli.table import Cell, Column, choose, cut_middle, markdown, pad, render, width
 from gitexp.cli.terminal import Terminal, printable
 from gitexp.cli.values import ago, number, percent, plain, plural, signed, size, status_cell, took
 from gitexp.comparing import git_diff_command
+from gitexp.contents.change import ContentChange
 from gitexp.domain.comparison import (
     ArtifactState,
     Change,
@@ -50,11 +51,17 @@ class _Section(NamedTuple):
 
 
 def as_text(
-    before: RunView, after: RunView, found: Comparison, terminal: Terminal, *, everything: bool
+    before: RunView,
+    after: RunView,
+    found: Comparison,
+    contents: Mapping[str, ContentChange],
+    terminal: Terminal,
+    *,
+    everything: bool,
 ) -> Iterator[str]:
     """The lines of a comparison: a head, then a section each for params, metrics, code, environment and artifacts."""
     yield from _head(before, after, terminal)
-    sections = _sections(found, terminal, everything)
+    sections = _sections(found, contents, terminal, everything)
     keys = max((width(row.key) for section in sections for row in section.rows), default=0)
     names = [cut_middle(name, _LONGEST_NAME, terminal.ellipsis) for name in _names(before, after)]
     for section in sections:
@@ -69,11 +76,18 @@ def as_text(
         yield terminal.paint(f"In plain git: {command}", "dim")
 
 
-def as_markdown(before: RunView, after: RunView, found: Comparison, *, everything: bool) -> str:
+def as_markdown(
+    before: RunView,
+    after: RunView,
+    found: Comparison,
+    contents: Mapping[str, ContentChange],
+    *,
+    everything: bool,
+) -> str:
     """The comparison as Markdown tables, for a pull request."""
     names = _names(before, after)
     parts = [f"**{names[0]}** (`{before.id}`) → **{names[1]}** (`{after.id}`)"]
-    for section in _sections(found, Terminal(), everything):
+    for section in _sections(found, contents, Terminal(), everything):
         if section.rows:
             count = 1 + len(section.rows[0].values)
             titles = [section.title.lower().rstrip("s"), *names, "change"][:count]
@@ -110,13 +124,15 @@ def _head(before: RunView, after: RunView, terminal: Terminal) -> list[str]:
     return render(choose(columns, terminal.width), terminal, titles=False)
 
 
-def _sections(found: Comparison, terminal: Terminal, everything: bool) -> list[_Section]:
+def _sections(
+    found: Comparison, contents: Mapping[str, ContentChange], terminal: Terminal, everything: bool
+) -> list[_Section]:
     metrics = [change for change in found.metrics if everything or not change.key.startswith(SYSTEM)]
     parts: list[tuple[str, Sequence[Any], Callable[[Any], _Row]]] = [
         ("Params", found.params, lambda change: _row(change, plain)),
         ("Metrics", metrics, lambda change: _metric_row(change, terminal)),
         ("Environment", (*found.python, *found.packages), lambda change: _row(change, plain)),
-        ("Artifacts", found.artifacts, lambda change: _row(change, _artifact)),
+        ("Artifacts", found.artifacts, lambda change: _artifact_row(change, contents)),
     ]
     sections = []
     for title, changes, make in parts:
@@ -154,6 +170,14 @@ def _moved(change: MetricChange, terminal: Terminal) -> Cell:
     if change.better is None:
         return Cell(text)
     return Cell(f"{text} {'better' if change.better else 'worse'}", "green" if change.better else "red")
+
+
+def _artifact_row(change: Change, contents: Mapping[str, ContentChange]) -> _Row:
+    row = _row(change, _artifact)
+    if not contents:
+        return row
+    inside = contents.get(change.key)
+    return row._replace(values=[*row.values, Cell(printable(inside.summary) if inside else "")])
 
 
 def _artifact(state: ArtifactState) -> str:
