@@ -328,6 +328,26 @@ def test_versions_are_compared_by_their_numbers(version: str, numbers: tuple[int
     assert imports._release(version) == numbers
 
 
+# In a plain script.
+
+
+def test_a_framework_may_be_imported_before(project: Path) -> None:
+    """It is watched all the same; a later call of `gitexp.autolog()` counts instead of an earlier one."""
+    fake_lightgbm(project)
+    text = """
+    import lightgbm, gitexp
+    gitexp.autolog()
+    lightgbm.train({"lr": 1}, None)
+    gitexp.autolog(exclude=["lightgbm"])
+    lightgbm.train({"lr": 2}, None)
+    gitexp.autolog()
+    lightgbm.train({"lr": 3}, None)
+    """
+    (project / "script.py").write_text(textwrap.dedent(text))
+    subprocess.run([sys.executable, "script.py"], cwd=project, check=True, timeout=60)
+    assert [run.params["lr"] for run in Repository.open(project).search("", sort="run.start")] == [1, 3]
+
+
 # Under `gitexp run`.
 
 
