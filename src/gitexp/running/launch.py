@@ -25,6 +25,7 @@ from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
 from gitexp.running.printed import output_metrics
 from gitexp.running.reports import Reports
+from gitexp.running.sampling import Sampling
 from gitexp.running.signals import STOPPING, SignalRelay
 from gitexp.running.stopping import Stopper, StopRules, TimeLimit
 from gitexp.running.streams import hold_standard_streams
@@ -256,6 +257,7 @@ def _watchers(
         *output_metrics(here, request),
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
+        *([Sampling(here, config.system_interval_s)] if config.system_metrics else []),
         *([TimeLimit(here, limit_s)] if limit_s else []),
         outputs,
     ]
