@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitexp import start_run
@@ -73,6 +73,7 @@ def test_a_smoothed_value_lies_among_those_so_far(series: list[float], weight: f
 # Scales
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(), max_size=20), st.booleans(), st.sampled_from(list(Kind)), st.integers(1, 12))
 def test_any_values_have_a_scale_with_ticks(series: list[float], log: bool, kind: Kind, most: int) -> None:
     """Whatever the values, each that can be shown has a place, and there are some labelled ticks inside."""
@@ -109,6 +110,7 @@ def test_ticks_are_round(low: float, high: float, more: dict[str, Any], labels: 
 # Curves
 
 
+@settings(deadline=None)
 @given(values, st.booleans())
 def test_few_points_are_all_kept_and_gaps_are_gaps(series: list[float], log: bool) -> None:
     """Pieces hold exactly the values that can be shown, in order, broken where one cannot."""
@@ -143,6 +145,7 @@ def test_a_spike_of_one_point_in_a_million_is_seen() -> None:
     assert pieces[0][-1][0] == 399_999 and pieces[1][0][0] == 500_000
 
 
+@settings(deadline=None)
 @given(
     st.lists(values, min_size=1, max_size=3),
     st.booleans(),

@@ -197,6 +197,7 @@ def test_a_course_of_any_length_is_small() -> None:
     assert sum(means) / len(means) == pytest.approx(sum(values) / len(values), abs=0.02)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(), max_size=40), max_size=12))
 def test_a_course_takes_anything(parts: list[list[float]]) -> None:
     """However the points come in, and whatever they are, the means are few and lie among the finite values."""
