@@ -92,7 +92,7 @@ class EventFiles:
                 f" {MOST_MEDIA_BYTES >> 20} MiB."
             )
             return
-        self._sink.artifact(item.data, f"{MEDIA_FOLDER}/{prefix}{item.tag}/{item.step}{item.ending}")
+        self._sink.artifact(item.data, f"{MEDIA_FOLDER}/{prefix}{item.tag}/{item.step:08d}{item.ending}")
 
 
 def event_files_in(folder: str) -> Iterator[str]:

@@ -78,7 +78,8 @@ class MetricFiles(Watcher):
 
     def over(self) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
         self._look(is_over=True)

@@ -66,8 +66,11 @@ class Outputs(Watcher):
     def changes(self) -> list[ChangedFile]:
         """The untracked files that were made or changed, looked for once. Call it when the command has ended."""
         if self._changes is None:
-            seen = self._recorder.seen
-            self._changes = seen.changed() if seen is not None else []
+            self._changes = []
+            try:
+                self._changes = self._recorder.seen.changed() if self._recorder.seen is not None else []
+            except (GitexpError, OSError) as error:
+                self._recorder.trouble(error)
         return self._changes
 
     def add(self, paths: Iterable[str]) -> None:
