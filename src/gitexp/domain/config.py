@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gitexp.domain.identity import DEFAULT_EXPERIMENT, parse_name
@@ -51,6 +51,22 @@ NOT_SECRET_FILES = (".env.example", ".env.sample", ".env.template", ".env.dist",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSettings:
+    """What is set for one remote.
+
+    Attributes:
+        refs: "hidden", or "heads" for a host that accepts only branches.
+        artifacts: where its artifacts are: "lfs", "git" (the remote itself), an address like `Config.artifacts_store`,
+            or "auto".
+        engine: how it is talked to: "auto", "dulwich" or "git".
+    """
+
+    refs: str = "hidden"
+    artifacts: str = "auto"
+    engine: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One field a setting; `parse_config` says which key of the file each is.
 
@@ -78,6 +94,8 @@ class Config:
         stop_when: conditions that end a command, like "metrics.loss > 10 for 5 steps".
         timeout_s: how long a command may take, in seconds; None: as long as it likes.
         hooks_after: a shell command that gets each run's record as JSON on its stdin when the run has ended.
+        artifacts_store: where large artifacts are shared: s3://, gs://, az://, a folder; None: with each remote.
+        remotes: what is set for single remotes, by name.
     """
 
     experiment: str = DEFAULT_EXPERIMENT
@@ -103,6 +121,8 @@ class Config:
     stop_when: tuple[str, ...] = ()
     timeout_s: float | None = None
     hooks_after: tuple[str, ...] = ()
+    artifacts_store: str | None = None
+    remotes: Mapping[str, RemoteSettings] = field(default_factory=dict)
 
 
 def parse_config(data: object, *, file: str) -> Config:
@@ -116,15 +136,21 @@ def parse_config(data: object, *, file: str) -> Config:
     if not isinstance(data, Mapping):
         raise UsageError(f"{file}: expected settings like 'strict: true'.")
     found: dict[str, Any] = {}
+    remotes: dict[str, dict[str, str]] = {}
     for key, value in _flat(data):
-        if key not in _SETTINGS:
-            raise UsageError(f"{file}: there is no setting {key!r}.", hint=f"The settings are {', '.join(_SETTINGS)}.")
-        field, parse = _SETTINGS[key]
+        name, setting = _remote_setting(key)
+        if key not in _SETTINGS and setting not in _REMOTE_SETTINGS:
+            known = [*_SETTINGS, *(f"remotes.NAME.{name}" for name in _REMOTE_SETTINGS)]
+            raise UsageError(f"{file}: there is no setting {key!r}.", hint=f"The settings are {', '.join(known)}.")
         try:
-            found[field] = parse(value)
+            if name:
+                remotes.setdefault(name, {})[setting] = _REMOTE_SETTINGS[setting](value)
+            else:
+                target, parse = _SETTINGS[key]
+                found[target] = parse(value)
         except ValueError as error:
             raise UsageError(f"{file}: {key!r}: {error}.") from error
-    return Config(**found)
+    return Config(**found, remotes={name: RemoteSettings(**said) for name, said in remotes.items()})
 
 
 def parse_size(value: object) -> int:
@@ -155,6 +181,33 @@ def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"expected true or false, found {value!r}")
     return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"expected a text, found {value!r}")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _one_of(*allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in allowed:
+            raise ValueError(f"expected {' or '.join(allowed)}, found {value!r}")
+        return str(value)
+
+    return parse
+
+
+def _remote_setting(key: str) -> tuple[str, str]:
+    """The remote and the setting in a key such as `remotes.origin.refs`; empty where it is none."""
+    if not key.startswith("remotes."):
+        return "", ""
+    name, _, setting = key.removeprefix("remotes.").rpartition(".")
+    return name, setting
 
 
 def _span_or_none(value: object) -> float | None:
@@ -198,8 +251,15 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "stop_when": ("stop_when", _patterns),
     "timeout": ("timeout_s", _span_or_none),
     "hooks.after": ("hooks_after", _patterns),
+    "artifacts.store": ("artifacts_store", _text_or_none),
 }
-assert {field for field, _ in _SETTINGS.values()} == {field.name for field in fields(Config)}
+_REMOTE_SETTINGS: dict[str, Callable[[object], str]] = {
+    "refs": _one_of("hidden", "heads"),
+    "artifacts": _text,
+    "engine": _one_of("auto", "dulwich", "git"),
+}
+assert {*(name for name, _ in _SETTINGS.values()), "remotes"} == {item.name for item in fields(Config)}
+assert _REMOTE_SETTINGS.keys() == {item.name for item in fields(RemoteSettings)}
 
 
 def _flat(data: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from gitexp.domain.config import RemoteSettings
 from gitexp.domain.masking import mask_url
 from gitexp.domain.pointer import Pointer
-from gitexp.errors import NotFound
+from gitexp.errors import NotFound, UsageError
 from gitexp.repo import Repository
 from gitexp.sharing.namespace import Namespace, is_run_name
 from gitexp.sharing.records import RecordPusher, Shared, pull_records
@@ -70,9 +71,10 @@ class Sharing:
 
     def __init__(self, repository: Repository, remote: str | None = None, *, engine: str = "auto") -> None:
         self._repository = repository
-        self._engine = engine
         self.remote = find_remote(repository.git, remote)
-        self.namespace = Namespace()
+        self._settings = repository.config.remotes.get(self.remote.name, RemoteSettings())
+        self._engine = self._settings.engine if engine == "auto" else engine
+        self.namespace = Namespace.named(self._settings.refs)
 
     def push(self, selection: Selection, *, artifacts: bool = True, listener: Listener | None = None) -> Exchange:
         """Bring runs there: first their artifacts, then their records, each run whole or not at all.
@@ -113,7 +115,7 @@ class Sharing:
         wanted = {pointer for pointer in pointers if not content.contains(pointer)}
         if not wanted:
             return Transferred()
-        place = self.artifact_store()
+        place = self.artifact_store(wanted)
         size = sum(pointer.size_bytes for pointer in wanted)
         listener.on_total(size)
         try:
@@ -125,13 +127,34 @@ class Sharing:
             return Transferred(place=place.name, count=len(came), size_bytes=size, missing=missing)
         return Transferred(place=place.name, count=len(wanted), size_bytes=size)
 
-    def artifact_store(self) -> ArtifactStore:
-        """Where the artifacts of this remote's runs are."""
+    def artifact_store(self, pointers: Collection[Pointer]) -> ArtifactStore:
+        """Where the artifacts of this remote's runs are: where the settings say, else its LFS server, else it itself.
+
+        Args:
+            pointers: some that are to travel; a server is asked about one of them, to see whether it is there.
+        """
+        said = self._settings.artifacts
+        place = (self._repository.config.artifacts_store or said) if said == "auto" else said
+        name = mask_url(self.remote.name)
+        if place not in ("auto", "git", "lfs"):
+            from gitexp.store.artifacts.objectstore import ObjectStore  # an extra
+
+            root = self._repository.git.work_tree or self._repository.git.git_dir
+            return ObjectStore(place if "://" in place else os.path.join(root, os.path.expanduser(place)))
+        if place != "git" and self.remote.kind in ("http", "ssh"):
+            from gitexp.store.artifacts.lfs import LfsStore  # paths have none
+            from gitexp.store.artifacts.lfs_endpoint import LfsServer
+
+            lfs = LfsStore(LfsServer(self._repository.git, self.remote), name)
+            if place == "lfs" or lfs.is_there(pointers):
+                return lfs
+        elif place == "lfs":
+            raise UsageError(f"'{name}' is reached by a path, and has no Git LFS server.")
         return InBandStore(
             lambda push: self._transport(push=push),
             self.namespace.prefix,
             make_scratch(self._repository.git.gitexp_dir),
-            mask_url(self.remote.name),
+            name,
         )
 
     def _upload(self, commits: Iterable[str], listener: Listener) -> Transferred:
@@ -153,7 +176,7 @@ class Sharing:
         content = self._repository.content
         if not pointers:
             return Transferred()
-        place = self.artifact_store()
+        place = self.artifact_store(pointers)
         lacking = place.lacking(pointers)
         here = {pointer for pointer in lacking if content.contains(pointer)}
         size = sum(pointer.size_bytes for pointer in here)
