@@ -14,7 +14,7 @@ from typing import Any
 from gitexp.integrations.patching import guarded, plain_params, training, wrap
 from gitexp.integrations.trials import Search, Trial, current
 
-SUPPORTED = ("0.2.5", "0.3.0")
+SUPPORTED = ("0.2.7", "0.3.0")
 
 _FRAMEWORK = "hyperopt"
 

@@ -60,7 +60,7 @@ _NEVER_BEGINS = (
 """Arguments about where it runs, what it prints, keeps or uploads: none of it changes what is learned."""
 
 _NOT_OF_MODEL = frozenset(
-    "_name_or_path architectures auto_map dtype id2label label2id model_type task_specific_params tokenizer_class"
+    "architectures auto_map dtype id2label label2id model_type task_specific_params tokenizer_class"
     " torch_dtype transformers_version use_cache".split()
 )
 
@@ -207,7 +207,7 @@ def _model_params(model: Any) -> dict[str, Any]:
         changed = {
             key: value
             for key, value in config.to_dict().items()
-            if value is not None and key not in _NOT_OF_MODEL and value != usual.get(key)
+            if value is not None and key not in _NOT_OF_MODEL and not key.startswith("_") and value != usual.get(key)
         }
         params["model"] = dict(list(changed.items())[:MOST_OF_MODEL])
     return params
