@@ -49,7 +49,8 @@ class Project:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITEXP", "XDG_"))}
         ann = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "a@example.org"}
         ann |= {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "a@example.org"}
-        quiet = {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "NO_COLOR": "1", "KERAS_BACKEND": "torch"}
+        quiet = {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "NO_COLOR": "1"}
+        quiet |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
         self.environ = {**kept, **ann, **quiet, "VIRTUAL_ENV": str(Path(PYTHON).parent.parent), "COLUMNS": "120"}
         self.environ.pop("PYTHONPATH", None)
         for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
