@@ -31,11 +31,14 @@ SLICE = 4096
 REST = 30
 """How many times as long as a slice took to rest after it while output keeps coming."""
 
+FLOOD = 1 << 20
+"""Bytes in that time that are a flood: nothing is read until it is over."""
+
 MOST_WAITING = 64 << 20
 """Bytes that wait to be read. Beyond them the oldest are left out."""
 
 LONGEST_TAIL_S = 10.0
-"""How long to read on after the command's end."""
+"""How long to read on after the command's end, in seconds of processor time: a busy machine costs no metrics."""
 
 _TAIL_SLICE = 1 << 16
 _DIGITS = b"0123456789"
@@ -85,8 +88,8 @@ class PrintedLines(Watcher):
         """Read what is left, as far as that takes not too long."""
         if self._failure is not None:
             raise self._failure
-        end = time.monotonic() + LONGEST_TAIL_S
-        while self._queue and time.monotonic() < end:
+        end = time.process_time() + LONGEST_TAIL_S
+        while self._queue and time.process_time() < end:
             moment, data = self._queue.popleft()
             for first in range(0, len(data), _TAIL_SLICE):
                 self._read(data[first : first + _TAIL_SLICE], moment)
@@ -102,26 +105,26 @@ class PrintedLines(Watcher):
             )
 
     def _run(self) -> None:
+        arrived = 0
         try:
             while not self._over.wait(EVERY_S):
-                while self._queue and not self._over.is_set():
+                before, arrived = arrived, self._arrived
+                while self._queue and self._arrived - before < FLOOD and not self._over.is_set():
                     self._read_next()
         except Exception as error:  # told at the end, when it cannot disturb the command
             self._failure = error
 
     def _read_next(self) -> None:
-        """Read the oldest piece in slices."""
+        """Read a slice of what came first."""
+        arrived, began = self._arrived, time.perf_counter()
         moment, data = self._queue.popleft()
-        for first in range(0, len(data), SLICE):
-            arrived, began = self._arrived, time.perf_counter()
-            if self._over.is_set():
-                self._queue.appendleft((moment, data[first:]))
-                return
-            self._read(data[first : first + SLICE], moment)
-            if self._arrived == arrived:
-                time.sleep(0)  # lets go of the interpreter for whoever copies
-            else:
-                self._over.wait((time.perf_counter() - began) * REST)
+        if len(data) > SLICE:
+            self._queue.appendleft((moment, data[SLICE:]))
+        self._read(data[:SLICE], moment)
+        if self._arrived == arrived:
+            time.sleep(0)  # lets go of the interpreter for whoever copies
+        else:
+            self._over.wait((time.perf_counter() - began) * REST)
 
     def _read(self, data: bytes, moment: float) -> None:
         self._read_bytes += len(data)
