@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 Git = Callable[..., str]
+
+settings.register_profile("gitexp", deadline=None)  # a busy machine is no failure
+settings.load_profile("gitexp")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):

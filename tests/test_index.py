@@ -430,7 +430,7 @@ def test_any_sequence_of_changes_ends_like_a_fresh_index(steps: list[list[tuple[
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs()
         indexes = [RunIndex(f"{folder}/index.sqlite", runs) for _ in range(2)]
-        digits = random.Random(seed)
+        digits = random.Random(f"changes {seed}")  # not the digits of `make`
         for step in steps:
             for number, is_removed in step:
                 old = runs.found.get(make(number).ref)

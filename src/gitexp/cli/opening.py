@@ -29,7 +29,8 @@ def open_repository() -> Repository:
         else:
             tell(f"Recovered the run '{name}' ({run.run_id}), whose process ended without closing it: {run.status}.")
     for file in repository.put_back:
-        tell(f"Put back '{printable(file.path)}', which a run that was killed had set values in. {file.remark}".rstrip())
+        what = f"Put back '{printable(file.path)}', which a run that was killed had set values in."
+        tell(f"{what} {file.remark}".rstrip())
     return repository
 
 
