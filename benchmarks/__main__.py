@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import artifacts, footprint, launching, listing, recording, startup, table
+from benchmarks import artifacts, footprint, launching, listing, printing, recording, startup, table
 from benchmarks.measure import Bench, Figure
 from benchmarks.peers import Peer, find_peers
 from benchmarks.table import Result, Row
 
-ROWS = [row for group in (startup, listing, launching, recording, artifacts, footprint) for row in group.ROWS]
+ROWS = [row for group in (startup, listing, launching, printing, recording, artifacts, footprint) for row in group.ROWS]
 
 
 def main() -> None:
