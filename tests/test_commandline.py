@@ -112,6 +112,7 @@ DRAWS = """
 """
 
 
+@pytest.mark.slow
 def test_a_seed_makes_draws_and_hashes_the_same_each_time(repo_dir: Path) -> None:
     """It is a param; the script's own option is untouched, and named where it differs."""
     (repo_dir / "train.py").write_text(textwrap.dedent(DRAWS))

@@ -18,7 +18,7 @@ Gitexp = Callable[..., subprocess.CompletedProcess[str]]
 PATHS_WITHOUT_GIT = "/nonexistent"
 
 
-@pytest.fixture(params=["dulwich", "git"])
+@pytest.fixture(params=["dulwich", pytest.param("git", marks=pytest.mark.slow)])
 def gitexp(request: pytest.FixtureRequest) -> Gitexp:
     """Runs a gitexp command in a folder, with each way of talking to a remote in its turn."""
 

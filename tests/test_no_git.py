@@ -48,6 +48,7 @@ def gitexp(tmp_path: Path):
     return run
 
 
+@pytest.mark.slow
 def test_everything_works_without_a_git_executable(gitexp, tmp_path: Path, git) -> None:
     """Without git on the PATH a repository is made, runs are recorded, read, compared, changed, checked and removed.
 

@@ -201,6 +201,7 @@ def test_what_cannot_be_found_is_said_with_what_to_do(
     assert Repository.open(project).search() == []
 
 
+@pytest.mark.slow
 def test_two_runs_cannot_set_values_in_one_file_at_once(project: Path) -> None:
     """The second is refused and told of the first; another file is free, and one that sets nothing is warned."""
     write(project, "width: 1\n", "config.yaml")
@@ -291,6 +292,7 @@ def test_a_link_is_followed(project: Path) -> None:
     assert (project / "real.yaml").read_text() == "lr: 1\n"
 
 
+@pytest.mark.slow
 def test_compiled_modules_do_not_survive_a_value(project: Path) -> None:
     """Python tells a stale cache by second and size: runs right after each other still see their own values."""
     write(project, "params: {files: [settings.py]}\n", ".gitexp/config.yaml")
@@ -308,6 +310,7 @@ def test_secrets_are_set_but_not_recorded(project: Path) -> None:
     assert newest(project).params["API_KEY"] == "***"
 
 
+@pytest.mark.slow
 def test_constants_are_params_of_a_script_without_a_parser(project: Path) -> None:
     """Where a parser speaks, it says what the params are; the setting params.constants turns constants off."""
     assert gitexp(project, "run", "train.py").returncode == 0

@@ -15,6 +15,8 @@ import pytest
 from gitexp.running.capture import Captured, read_reports, watched
 from launching import PATIENCE_S
 
+pytestmark = pytest.mark.slow  # each starts scripts with libraries that take long to import
+
 
 class Script:
     """A script that is run twice, bare and watched."""

@@ -400,6 +400,7 @@ def test_a_run_records_what_its_command_prints(repo_dir: Path) -> None:
     assert run.record.warnings == ()
 
 
+@pytest.mark.slow
 def test_it_can_be_turned_off_and_told_more(repo_dir: Path) -> None:
     """By a flag and in the settings; a pattern that is none is a warning."""
     (repo_dir / "train.py").write_text(TRAIN + "print('speed 3 m/s')")
