@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import artifacts, footprint, launching, listing, printing, recording, startup, table
+from benchmarks import artifacts, autologging, footprint, launching, listing, printing, recording, startup, table
 from benchmarks.measure import Bench, Figure
 from benchmarks.peers import Peer, find_peers
 from benchmarks.table import Result, Row
 
-ROWS = [row for group in (startup, listing, launching, printing, recording, artifacts, footprint) for row in group.ROWS]
+GROUPS = (startup, listing, launching, printing, recording, autologging, artifacts, footprint)
+ROWS = [row for group in GROUPS for row in group.ROWS]
 
 
 def main() -> None:
