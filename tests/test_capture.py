@@ -213,6 +213,7 @@ def test_tools_that_start_scripts_have_no_params(tool: str, project: Path, repor
     else:
         module = project.joinpath(*tool.split(".")).with_suffix(".py")
         module.parent.mkdir(exist_ok=True)
+        (module.parent / "__init__.py").touch()  # else an installed package of the name would be found first
         module.write_text(f"{LIBRARY}p.parse_args()\n")
         arguments_of(project, reports, f"import {tool}", "--inner", "3")
     found = read_reports(str(reports))
