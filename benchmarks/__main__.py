@@ -10,12 +10,23 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import artifacts, autologging, footprint, launching, listing, printing, recording, startup, table
+from benchmarks import (
+    artifacts,
+    autologging,
+    autologging_deep,
+    footprint,
+    launching,
+    listing,
+    printing,
+    recording,
+    startup,
+    table,
+)
 from benchmarks.measure import Bench, Figure
 from benchmarks.peers import Peer, find_peers
 from benchmarks.table import Result, Row
 
-GROUPS = (startup, listing, launching, printing, recording, autologging, artifacts, footprint)
+GROUPS = (startup, listing, launching, printing, recording, autologging, autologging_deep, artifacts, footprint)
 ROWS = [row for group in GROUPS for row in group.ROWS]
 
 
