@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gitexp.domain.identity import EXPERIMENTS, REFS, RUNS, is_run_id
+from gitexp.domain.identity import ALPHABET, EXPERIMENTS, ID_LENGTH, REFS, RUNS
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_SLUG = "[a-z0-9][a-z0-9-]{0,62}"
+_RUN = re.compile(f"{RUNS}{_SLUG}/[{ALPHABET[10:]}][{ALPHABET}]{{{ID_LENGTH - 1}}}\\Z")
+_EXPERIMENT = re.compile(f"{EXPERIMENTS}{_SLUG}\\Z")
 _OID = re.compile(r"[0-9a-f]{40}\Z")
 
 HIDDEN, HEADS = "hidden", "heads"
@@ -33,13 +35,10 @@ class Namespace:
 
         What is no such name or no such id is left out, so that nothing a remote says becomes a path of its choice.
         """
-        found = {}
-        for name, oid in refs.items():
-            if name.startswith(self.prefix) and _OID.match(oid):
-                ours = REFS + name[len(self.prefix) :]
-                if is_run_name(ours) or is_experiment_name(ours):
-                    found[ours] = oid
-        return found
+        skip = len(self.prefix)
+        below = ((REFS + name[skip:], oid) for name, oid in refs.items() if name.startswith(self.prefix))
+        is_run, is_experiment, is_id = _RUN.match, _EXPERIMENT.match, _OID.match
+        return {name: oid for name, oid in below if (is_run(name) or is_experiment(name)) and is_id(oid)}
 
     @property
     def wanted(self) -> tuple[str, str]:
@@ -48,12 +47,11 @@ class Namespace:
 
 
 def is_run_name(name: str) -> bool:
-    slug, slash, identity = name.removeprefix(RUNS).partition("/")
-    return name.startswith(RUNS) and bool(slash) and bool(_SLUG.match(slug)) and is_run_id(identity)
+    return _RUN.match(name) is not None
 
 
 def is_experiment_name(name: str) -> bool:
-    return name.startswith(EXPERIMENTS) and bool(_SLUG.match(name.removeprefix(EXPERIMENTS)))
+    return _EXPERIMENT.match(name) is not None
 
 
 def experiment_of(run_name: str) -> str:

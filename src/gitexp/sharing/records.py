@@ -6,22 +6,40 @@ again on what is there then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitexp.domain.identity import REFS
-from gitexp.errors import Conflict, RemoteFailed
+from gitexp.errors import Conflict, CorruptData
 from gitexp.repo import Repository
 from gitexp.sharing.namespace import Namespace, is_run_name
 from gitexp.sharing.selection import Selection
 from gitexp.store.converging import merge_states
+from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.missing import MissingObjects
-from gitexp.store.git.objects import decode_commit
+from gitexp.store.git.objects import BLOB, COMMIT, decode_commit, decode_tree
 from gitexp.store.git.transport import OnBytes, PushPlan, Transport
-from gitexp.store.states import states
+from gitexp.store.states import states, trailers
 
 ATTEMPTS = 10
-MOST_BASES = 20
+MOST_HAVES = 256
+MOST_ASKED = 1000
+
+_RACES = (
+    "cannot lock ref",
+    "failed to update ref",
+    "failed to lock",
+    "reference already exists",
+    "incorrect old value",
+    "fetch first",
+    "non-fast-forward",
+    "stale info",
+    "already exists",
+    "changed meanwhile",
+    "remote ref updated since checkout",
+)
+"""What git, `git push` and dulwich's server say of a ref that is not where it was; some also say it of a full disk."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +50,7 @@ class Shared:
         created, updated: now as on the other side. merged: changed on both sides, now the same.
         behind: where the remote has more; a pull brings it. ahead: where we have more; a push brings it there.
         same: how many were equal from the start.
-        refused: why the remote did not take a ref, in its words.
+        refused: why the remote did not take a ref, in its words; pulling, why we did not take one of its.
         said: what the remote told people, as its hooks do.
     """
 
@@ -73,14 +91,17 @@ class RecordPusher:
             Conflict: others kept changing the same runs.
         """
         result = Shared()
+        failed: dict[str, _Failure] = {}
         left = dict(wanted)
         for _ in range(ATTEMPTS):
-            left = self._try(left, result, on_bytes)
+            left = self._try(left, result, failed, on_bytes)
             if not left:
                 return result
         raise Conflict("Others keep changing the same runs on the remote.", hint="Try again.")
 
-    def _try(self, wanted: dict[str, str], result: Shared, on_bytes: OnBytes) -> dict[str, str]:
+    def _try(
+        self, wanted: dict[str, str], result: Shared, failed: dict[str, _Failure], on_bytes: OnBytes
+    ) -> dict[str, str]:
         """One push; gives what has to be tried again, because the remote has moved."""
         planned = _Planned()
 
@@ -88,28 +109,37 @@ class RecordPusher:
             planned.clear()
             theirs = self._namespace.here(refs)
             for name, tip in wanted.items():
-                self._sort_in(name, tip, theirs.get(name), planned)
+                try:
+                    self._sort_in(name, tip, theirs.get(name), planned)
+                except CorruptData as error:  # the remote's is no state of anything, or ours cannot be read
+                    planned.refused[name] = str(error)
+            for name, (old, _) in list(planned.updates.items()):
+                if name in failed and failed[name].is_final(old):
+                    planned.refused[name] = failed[name].reason
+                    del planned.updates[name]
             if planned.unknown or not planned.updates:
                 return None
             return PushPlan(
                 updates={self._namespace.there(name): change for name, change in planned.updates.items()},
-                objects=self._missing(planned.updates, refs, theirs),
+                objects=lambda: self._missing(planned.updates, refs, theirs),
             )
 
         report = self._transport.push(plan, on_bytes)
         result.same += planned.same
         result.behind += planned.behind
+        result.refused.update(planned.refused)
         result.said = "\n".join(filter(None, [result.said, report.said]))
         if planned.unknown:
-            return self._after_merging(planned.unknown, wanted, result, on_bytes)
-        refused = {name: report.refused.get(self._namespace.there(name)) for name in planned.updates}
+            left = {name: tip for name, tip in wanted.items() if name in planned.unknown or name in planned.updates}
+            return self._after_merging(planned.unknown, left, result, on_bytes)
         again = {}
         for name, (old, _) in planned.updates.items():
-            reason = refused[name]
+            reason = report.refused.get(self._namespace.there(name))
             if reason is None:
                 if name not in result.merged:
                     (result.updated if old else result.created).append(name)
-            elif _is_a_race(reason):
+            elif _may_be_a_race(reason):
+                failed[name] = _Failure(reason, old, failed.get(name))
                 again[name] = wanted[name]
             else:
                 result.refused[name] = reason
@@ -133,12 +163,14 @@ class RecordPusher:
         self, unknown: Mapping[str, str], wanted: dict[str, str], result: Shared, on_bytes: OnBytes
     ) -> dict[str, str]:
         """Fetch what the remote has of refs that both sides changed, and merge it here."""
-        self._transport.fetch(list(unknown.values()), haves(self._repository), on_bytes)
+        ours = [wanted[name] for name in unknown]
+        self._transport.fetch(list(unknown.values()), [*ours, *haves(self._repository)], on_bytes)
         took = take_in(self._repository, unknown)
         result.merged += took.merged
         result.behind += took.updated
-        current = {name: self._repository.refs.read(name) or tip for name, tip in wanted.items()}
-        return {name: tip for name, tip in current.items() if name not in took.updated}
+        result.refused.update(took.refused)
+        done = {*took.updated, *took.refused}
+        return {name: self._repository.refs.read(name) or tip for name, tip in wanted.items() if name not in done}
 
     def _missing(
         self, updates: Mapping[str, tuple[str | None, str | None]], refs: Mapping[str, str], theirs: Mapping[str, str]
@@ -148,27 +180,43 @@ class RecordPusher:
         known = {oid for name, oid in refs.items() if not name.startswith((REFS, self._namespace.prefix))}
         known |= {old for old, _ in updates.values() if old}
         bases = {parent for tip in tips for parent in decode_commit(objects.read(tip)[1]).parents[:1]} - known
-        if 0 < len(bases) <= MOST_BASES:
-            known |= set(self._bases_there(bases, theirs))
-        return MissingObjects(objects, tips, [bytes.fromhex(oid) for oid in sorted(known) if len(oid) == 40]).ids
+        if bases:
+            known |= self._bases_there(bases, theirs)
+        there = [bytes.fromhex(oid) for oid in sorted(known) if len(oid) == 40]
+        return MissingObjects(objects, tips, there, shallow=self._repository.git.shallow()).ids
 
-    def _bases_there(self, bases: Iterable[str], theirs: Mapping[str, str]) -> Iterator[str]:
+    def _bases_there(self, bases: set[str], theirs: Mapping[str, str]) -> set[str]:
         """Commits of code that the remote has below some run, though none of its branches has them."""
-        for commit in bases:
-            runs = self._repository.search(f"run.commit = '{commit}'", deleted="yes")
-            if any(theirs.get(run.ref) == run.commit for run in runs if run.commit):
-                yield commit
+        ours = self._repository.tips()
+        shared = [oid for name, oid in ours.items() if theirs.get(name) == oid]
+        return bases & first_parents(self._repository, shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A ref that the remote did not move, for what may be a race: then it has moved by itself when we look again."""
+
+    reason: str
+    old: str | None
+    before: _Failure | None
+
+    def is_final(self, old: str | None) -> bool:
+        """Whether the remote refused the same thing again and again, and nobody else is to blame."""
+        if self.old != old:
+            return False
+        return self.before is not None and self.before.old == old and self.before.before is not None
 
 
 @dataclass(slots=True)
 class _Planned:
     updates: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     behind: list[str] = field(default_factory=list)
     same: int = 0
 
     def clear(self) -> None:
-        self.updates, self.unknown, self.behind, self.same = {}, {}, [], 0
+        self.updates, self.unknown, self.refused, self.behind, self.same = {}, {}, {}, [], 0
 
 
 def pull_records(
@@ -185,22 +233,65 @@ def pull_records(
     differing = {name: oid for name, oid in theirs.items() if ours.get(name) != oid}
     missing = [oid for oid in differing.values() if not repository.objects.contains(bytes.fromhex(oid))]
     if missing:
-        transport.fetch(dict.fromkeys(missing), haves(repository), on_bytes)
-        _require_whole(repository, missing)
+        shared = [oid for name, oid in refs.items() if ours.get(name) == oid]
+        known = [ours[name] for name in differing if name in ours]
+        transport.fetch(dict.fromkeys(missing), haves(repository, known, shared), on_bytes)
     result = take_in(repository, differing)
     result.same = len(theirs) - len(differing)
+    if missing:
+        repository.objects.consolidate()
     return result
 
 
 def take_in(repository: Repository, theirs: Mapping[str, str]) -> Shared:
-    """Move our refs forward to states whose objects are here; where both changed, to one that holds both."""
+    """Move our refs forward to states whose objects are here; where both changed, to one that holds both.
+
+    Only what is what its name says is taken; a remote may have anything under any name.
+    """
     result = Shared()
-    created = repository.refs.create_all({n: oid for n, oid in theirs.items() if repository.refs.read(n) is None})
-    result.created = [name for name in theirs if name in created]
+    ours = repository.refs.list(REFS) if theirs else {}
+    sound = {}
     for name, oid in theirs.items():
+        try:
+            require_kind(repository.objects, name, oid)
+            sound[name] = oid
+        except CorruptData as error:
+            result.refused[name] = str(error)
+    created = repository.refs.create_all({name: oid for name, oid in sound.items() if name not in ours})
+    result.created = [name for name in sound if name in created]
+    for name, oid in sound.items():
         if name not in created:
-            _move(repository, name, oid, result)
+            try:
+                _move(repository, name, oid, result)
+            except CorruptData as error:
+                result.refused[name] = str(error)
     return result
+
+
+def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
+    """Make sure that a commit is a state of the run or experiment that its ref is for.
+
+    Raises:
+        CorruptData: it is not, or it is not here.
+    """
+    kind, data = objects.read(bytes.fromhex(oid))
+    if kind != COMMIT:
+        raise CorruptData(f"It leads to a {kind}, not to a commit.")
+    commit = decode_commit(data)
+    identity = name.rpartition("/")[2]
+    if not is_run_name(name):
+        if trailers(commit).get("Experiment") != identity:
+            raise CorruptData("It leads to a commit that is not this experiment's.")
+        return
+    found = trailers(commit).get("Run")
+    if found != identity:
+        raise CorruptData(f"It leads to {f'the run {found!r}' if found else 'a commit that is no run'}.")
+    tree = {entry.name: entry for entry in decode_tree(objects.read(bytes.fromhex(commit.tree))[1])}
+    if b"run.yaml" not in tree:
+        raise CorruptData("It leads to a commit without 'run.yaml'.")
+    kind, text = objects.read(tree[b"run.yaml"].oid)
+    if kind != BLOB or not re.search(rb"^id: [\"']?%s[\"']?$" % identity.encode(), text, re.MULTILINE):
+        raise CorruptData("Its 'run.yaml' is another run's.")
 
 
 def _move(repository: Repository, name: str, theirs: str, result: Shared) -> None:
@@ -225,40 +316,32 @@ def _move(repository: Repository, name: str, theirs: str, result: Shared) -> Non
     raise Conflict(f"'{name}' keeps being changed by others.", hint="Try again.")
 
 
-def haves(repository: Repository) -> list[str]:
-    """Commits that are here, for a remote to leave out what they reach: branches, and what we know of other remotes."""
+def haves(repository: Repository, known: Iterable[str] = (), shared: Sequence[str] = ()) -> list[str]:
+    """Commits that are here, for a remote to leave out what they reach.
+
+    Args:
+        known: some of them.
+        shared: commits of runs that both have; what their code is based on may be on no branch.
+    """
     refs = repository.refs
     found = [
+        *known,
         *refs.list("refs/heads/").values(),
         *refs.list("refs/remotes/").values(),
         *refs.list("refs/tags/").values(),
     ]
-    return [oid for oid in dict.fromkeys(found) if len(oid) == 40][:256]
+    sample = shared[:: len(shared) // MOST_ASKED + 1]
+    found += sorted(first_parents(repository, sample))
+    return [oid for oid in dict.fromkeys(found) if len(oid) == 40][:MOST_HAVES]
 
 
-def _require_whole(repository: Repository, commits: Iterable[str]) -> None:
-    """Refuse a remote that sent less than it said: a ref to it would break the repository for git."""
-    objects = repository.objects
-    tips = [bytes.fromhex(oid) for oid in commits]
-    lost = [oid for oid in tips if not objects.contains(oid)]
-    if not lost:
-        return
-    raise RemoteFailed(f"The remote did not send '{lost[0].hex()}', which it has.", hint="Try again.")
+def first_parents(repository: Repository, commits: Iterable[str]) -> set[str]:
+    """The commits that runs' code is based on."""
+    read = repository.objects.read
+    return {parent for oid in commits for parent in decode_commit(read(bytes.fromhex(oid))[1]).parents[:1]}
 
 
-def _is_a_race(reason: str) -> bool:
-    """Whether somebody else moved the ref between our look and our push."""
+def _may_be_a_race(reason: str) -> bool:
+    """Whether somebody else may have moved the ref between our look and our push."""
     said = reason.lower()
-    return any(
-        words in said
-        for words in (
-            "cannot lock ref",
-            "failed to update ref",
-            "fetch first",
-            "changed meanwhile",
-            "non-fast-forward",
-            "stale info",
-            "already exists",
-            "incorrect old value",
-        )
-    )
+    return any(words in said for words in _RACES)

@@ -48,6 +48,9 @@ PARTS_A_PUSH = 50
 FORGET_EVERY = 16 << 20
 """A pack that is read stays mapped, and would fill the memory with what has been read."""
 
+OVERHEAD = 1 << 20
+"""What a part's commit, tree and packing can take besides its content, with a sixteenth of that."""
+
 AT_ONCE = 3
 ASK_SINGLY = 50
 """Up to so many artifacts are asked for by name; more, and all names are listed."""
@@ -134,7 +137,7 @@ class InBandStore:
 
         def plan(refs: dict[str, str]) -> PushPlan | None:
             new = {name: (None, tip) for name, tip in tips.items() if name not in refs}
-            return PushPlan(updates=new, objects=list(made), made=made) if new else None
+            return PushPlan(updates=new, objects=lambda: list(made), made=made) if new else None
 
         report = self._open(True).push(plan, on_bytes)
         there = None
@@ -155,7 +158,7 @@ class InBandStore:
 
     def _fetch_part(self, part: _Part, commit: str, arriving: Arriving, on_bytes: OnBytes) -> None:
         with self._folder() as folder:
-            self._open(False).fetch_apart([commit], folder)
+            self._open(False).fetch_apart([commit], folder, part.size_bytes + (part.size_bytes >> 4) + OVERHEAD)
             objects = ObjectDatabase(folder)
             tree = decode_commit(objects.read(bytes.fromhex(commit))[1]).tree
             received = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import netrc
 import os
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,12 @@ class Credentials:
         return "Credentials(...)"
 
 
+_QUESTIONS = 2
+_taken: dict[tuple[str, str], Credentials] = {}
+_asking = threading.Lock()
+"""Several connections are opened at once, and people are asked once."""
+
+
 class CredentialSource:
     """Asks for the credentials of one address, and tells whether they were any good, as git does.
 
@@ -34,6 +41,26 @@ class CredentialSource:
         self._git = git
         self._parts = urlsplit(url)
         self._executable = executable
+        self._key = (git.common_dir, f"{self._parts.scheme}://{self._parts.username}@{self._parts.netloc}")
+        self._in_netrc: Credentials | None = None
+        self._approved: Credentials | None = None
+
+    def answers(self) -> Iterator[Credentials | None]:
+        """What to say until it is taken: what was taken before or stands in the address, or nothing; then what
+        `ask` finds."""
+        answer = _taken.get(self._key) or self.given()
+        yield answer
+        tried = [answer]
+        for _ in range(_QUESTIONS):
+            with _asking:
+                answer = _taken.get(self._key)
+                if answer is None or answer in tried:
+                    answer = self.ask()
+                if answer is None:
+                    return
+                _taken[self._key] = answer
+            tried.append(answer)
+            yield answer
 
     def given(self) -> Credentials | None:
         """Those that stand in the address itself."""
@@ -42,19 +69,41 @@ class CredentialSource:
         return Credentials(username=unquote(self._parts.username), password=unquote(self._parts.password))
 
     def ask(self) -> Credentials | None:
-        """Those that git would use; its helpers may ask the user. None where there are none."""
+        """Those that git would use: of `.netrc`; when asked again, its helpers', which may ask the user. None where
+        there are none."""
+        if self._in_netrc is None:
+            self._in_netrc = _from_netrc(self._parts.hostname or "", self._git.environ)
+            if self._in_netrc is not None:
+                return self._in_netrc
         if self._executable is None:
-            return _from_netrc(self._parts.hostname or "", self._git.environ)
+            return self._stored()
         answer = self._run("fill", {})
         if answer is None or "username" not in answer:
-            return _from_netrc(self._parts.hostname or "", self._git.environ)
+            return None
         return Credentials(username=answer["username"], password=answer.get("password", ""))
 
     def report(self, credentials: Credentials, *, good: bool) -> None:
         """Let the helpers keep or forget what they gave."""
-        if self._executable is not None:
-            said = {"username": credentials.username, "password": credentials.password}
-            self._run("approve" if good else "reject", said)
+        if not good and _taken.get(self._key) == credentials:
+            del _taken[self._key]
+        if self._executable is None or credentials in (self._in_netrc, self.given(), self._approved):
+            return
+        said = {"username": credentials.username, "password": credentials.password}
+        self._run("approve" if good else "reject", said)
+        self._approved = credentials if good else None
+
+    def _stored(self) -> Credentials | None:
+        """What git's helper `store` keeps, read without git."""
+        for path in _store_files(self._git.environ):
+            for line in _lines(path):
+                kept = urlsplit(line)
+                if (kept.scheme, kept.hostname, kept.port) != (
+                    self._parts.scheme, self._parts.hostname, self._parts.port,
+                ) or kept.username is None:  # fmt: skip
+                    continue
+                if self._parts.username in (None, kept.username):
+                    return Credentials(username=unquote(kept.username), password=unquote(kept.password or ""))
+        return None
 
     def _run(self, action: str, said: Mapping[str, str]) -> dict[str, str] | None:
         host = self._parts.hostname or ""
@@ -94,3 +143,19 @@ def _from_netrc(host: str, environ: Mapping[str, str]) -> Credentials | None:
         if found:
             return Credentials(username=found[0] or "", password=found[2] or "")
     return None
+
+
+def _store_files(environ: Mapping[str, str]) -> list[str]:
+    home = environ.get("HOME", "")
+    return [
+        os.path.join(home, ".git-credentials"),
+        os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "credentials"),
+    ]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []

@@ -12,14 +12,28 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from gitexp.domain.masking import mask_url
-from gitexp.errors import AccessDenied, RemoteFailed
+from gitexp.store.git.answers import failed, hang_up
+from gitexp.store.git.connections import patience_s, silence_options
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.packs import PackWriter, encode_entry
+from gitexp.store.git.receiving import HARMLESS
 from gitexp.store.git.repository import GitRepository
 from gitexp.store.git.transport import Made, OnBytes, PushPlan, PushReport, find_git
 
-_DENIED = ("authentication failed", "could not read username", "could not read password", "permission denied", "403")
+_CAREFUL = (
+    "-c",
+    "fetch.unpackLimit=1",
+    "-c",
+    "core.fsync=all",
+    "-c",
+    "fetch.fsckObjects=true",
+    *(word for name in HARMLESS for word in ("-c", f"fetch.fsck.{name}=ignore")),
+)
+_FETCH = (
+    "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-prune",
+    "--no-recurse-submodules", "--no-write-commit-graph", "--refmap=", "--stdin",
+)  # fmt: skip
+_NO_ANSWER = ("remote failed to report status", "remote failure")
 _PLAIN_PACKS = ("-c", "pack.window=0", "-c", "core.bigFileThreshold=1m", "-c", "pack.compression=1")
 
 
@@ -43,35 +57,18 @@ class GitTransport:
         if not asked:
             return
         before = self._stored()
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--refmap=", "--stdin")
-        self._run(
-            "-c",
-            "fetch.unpackLimit=1",
-            "-c",
-            "core.fsync=all",
-            "-c",
-            "fetch.fsckObjects=true",
-            "fetch",
-            *options,
-            self._url,
-            data="".join(f"{oid}\n" for oid in asked).encode(),
-        )
+        self._run(*_CAREFUL, *_FETCH, self._url, data="".join(f"{oid}\n" for oid in asked).encode())
         on_bytes(max(self._stored() - before, 0))
         self._objects.refresh()
 
-    def fetch_apart(self, wants: Iterable[str], folder: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="gitexp-fetch-") as place:
-            os.makedirs(f"{place}/refs")
-            config = f"[include]\n\tpath = {_quoted(self._git.common_dir + '/config')}\n[core]\n\tbare = true\n"
-            for name, text in {"HEAD": "ref: refs/heads/none\n", "config": config}.items():
-                with open(f"{place}/{name}", "w", encoding="utf-8") as file:
-                    file.write(text)
+    def fetch_apart(self, wants: Iterable[str], folder: str, most_bytes: int) -> None:
+        with self._bare_folder() as place:
             os.makedirs(f"{folder}/pack", exist_ok=True)
             self._run(
-                "-c", "fetch.unpackLimit=1",
-                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--stdin", self._url,
+                "-c", "fetch.unpackLimit=1", *_FETCH, self._url,
                 data="".join(f"{oid}\n" for oid in wants).encode(),
                 environ={"GIT_DIR": place, "GIT_OBJECT_DIRECTORY": folder},
+                most_bytes=most_bytes,
             )  # fmt: skip
 
     def push(self, plan: Callable[[dict[str, str]], PushPlan | None], on_bytes: OnBytes) -> PushReport:
@@ -82,45 +79,49 @@ class GitTransport:
             gone = [f":{name}" for name, (_, new) in made.updates.items() if new is None]
             leases = [f"--force-with-lease={name}:{old}" for name, (old, new) in made.updates.items() if new is None]
             pattern = ["refs/*:refs/*"] if len(gone) < len(made.updates) else []
-            atomic = ["--atomic"] if made.atomic else []
             done = self._run(
-                *_PLAIN_PACKS, "push", "--porcelain", "--quiet", "--no-verify", "--no-thin", *atomic, *leases,
-                self._url, *pattern, *gone, environ=environ, check=False,
+                *_PLAIN_PACKS, "push", "--porcelain", "--quiet", "--no-verify", "--no-thin", "--no-follow-tags",
+                "--no-recurse-submodules", "--no-signed", *leases, self._url, *pattern, *gone,
+                environ=environ, check=False,
             )  # fmt: skip
+            on_bytes(_size_of_packs(f"{environ['GIT_OBJECT_DIRECTORY']}/pack"))
+        said = done.stderr.decode(errors="replace")
         refused = dict(_refused(done.stdout.decode(errors="replace")))
-        if done.returncode and not refused:
-            raise self._failed(done.stderr)
-        on_bytes(sum(len(self._objects.entry(oid)[1]) for oid in made.objects if oid not in made.made))
-        return PushReport(refused=refused, said=_told(done.stderr))
+        if done.returncode and (not refused or any(reason in _NO_ANSWER for reason in refused.values())):
+            raise failed(self._url, hang_up() if refused else "git failed", said)
+        return PushReport(refused=refused, said=_told(said))
 
     @contextmanager
     def _staged(self, plan: PushPlan) -> Iterator[dict[str, str]]:
         """A repository that has nothing but the refs to push; gives the variables that make git work in it."""
-        with tempfile.TemporaryDirectory(prefix="gitexp-push-") as folder:
-            for name in ("refs", "objects/pack"):
-                os.makedirs(f"{folder}/{name}")
-            config = f"[include]\n\tpath = {_quoted(self._git.common_dir + '/config')}\n[core]\n\tbare = true\n"
+        with self._bare_folder() as folder:
+            os.makedirs(f"{folder}/objects/pack")
             refs = "".join(f"{new} {name}\n" for name, (_, new) in sorted(plan.updates.items()) if new)
-            shallow = _read(f"{self._git.common_dir}/shallow")
-            files = {
-                "HEAD": "ref: refs/heads/none\n",
-                "config": config,
-                "packed-refs": f"# pack-refs with: sorted \n{refs}",
-            }
-            for name, text in files.items():
-                with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
-                    file.write(text)
+            _write(f"{folder}/packed-refs", f"# pack-refs with: sorted \n{refs}")
+            shallow = self._git.shallow()
             if shallow:
-                with open(f"{folder}/shallow", "wb") as copy:
-                    copy.write(shallow)
-            shared = [self._git.object_dir, *self._git.alternates]
+                _write(f"{folder}/shallow", "".join(f"{oid.hex()}\n" for oid in sorted(shallow)))
             if plan.made:
                 _write_pack(f"{folder}/objects/pack", plan.made)
             yield {
                 "GIT_DIR": folder,
                 "GIT_OBJECT_DIRECTORY": f"{folder}/objects",
-                "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(shared),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join([self._git.object_dir, *self._git.alternates]),
             }
+
+    @contextmanager
+    def _bare_folder(self) -> Iterator[str]:
+        """A git directory with our configuration and nothing else."""
+        scratch = f"{self._git.gitexp_dir}/tmp"
+        os.makedirs(scratch, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="gitexp_tmp_", dir=scratch) as folder:
+            os.makedirs(f"{folder}/refs")
+            _write(f"{folder}/HEAD", "ref: refs/heads/none\n")
+            _write(
+                f"{folder}/config",
+                f"[include]\n\tpath = {_quoted(f'{self._git.common_dir}/config')}\n[core]\n\tbare = true\n",
+            )
+            yield folder
 
     def _run(
         self,
@@ -128,12 +129,15 @@ class GitTransport:
         data: bytes | None = None,
         environ: Mapping[str, str] | None = None,
         check: bool = True,
+        most_bytes: int | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         own = {**self._git.environ, "GIT_DIR": self._git.git_dir, "LC_ALL": "C", **(environ or {})}
         for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE"):
             own.pop(name, None)
+        if not (own.get("GIT_SSH_COMMAND") or own.get("GIT_SSH") or self._git.config("core", "sshCommand")):
+            own["GIT_SSH_COMMAND"] = " ".join(["ssh", *silence_options(patience_s(self._git))])
         done = subprocess.run(
-            [self._executable, *arguments],
+            [*_limited(most_bytes), self._executable, *self._patience(), *arguments],
             check=False,
             input=data,
             stdin=None if data is not None else subprocess.DEVNULL,
@@ -142,25 +146,18 @@ class GitTransport:
             env=own,
         )  # fmt: skip
         if check and done.returncode:
-            raise self._failed(done.stderr)
+            raise failed(self._url, "git failed", done.stderr.decode(errors="replace"))
         return done
 
-    def _failed(self, said: bytes) -> RemoteFailed:
-        lines = [
-            line.removeprefix("fatal: ").strip() for line in said.decode(errors="replace").splitlines() if line.strip()
-        ]
-        reason = "; ".join(lines[-3:]).rstrip(".") or "git failed"
-        where = mask_url(self._url)
-        kind = AccessDenied if any(word in reason.lower() for word in _DENIED) else RemoteFailed
-        return kind(f"'{where}' cannot be talked to: {reason}.", hint="Try again.")
+    def _patience(self) -> list[str]:
+        """git over http waits for ever, unless it is told otherwise."""
+        limit = patience_s(self._git)
+        if limit == float("inf") or self._git.config("http", "lowSpeedLimit"):
+            return []
+        return ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={max(int(limit), 1)}"]
 
     def _stored(self) -> int:
-        folder = f"{self._git.object_dir}/pack"
-        try:
-            with os.scandir(folder) as entries:
-                return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".pack"))
-        except FileNotFoundError:
-            return 0
+        return _size_of_packs(f"{self._git.object_dir}/pack")
 
 
 def _write_pack(folder: str, made: Mapping[bytes, Made]) -> None:
@@ -182,9 +179,21 @@ def _refused(porcelain: str) -> Iterator[tuple[str, str]]:
             yield parts[1].partition(":")[2], reason
 
 
-def _told(stderr: bytes) -> str:
-    lines = stderr.decode(errors="replace").splitlines()
-    return "\n".join(line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:"))
+def _told(said: str) -> str:
+    return "\n".join(line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:"))
+
+
+def _limited(most_bytes: int | None) -> list[str]:
+    """What to put before a command that may write no larger file; `ulimit` counts in 512 bytes."""
+    return [] if most_bytes is None else ["/bin/sh", "-c", f'ulimit -f {most_bytes // 512 + 1}; exec "$@"', "sh"]
+
+
+def _size_of_packs(folder: str) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".pack"))
+    except FileNotFoundError:
+        return 0
 
 
 def _quoted(path: str) -> str:
@@ -192,9 +201,6 @@ def _quoted(path: str) -> str:
     return f'"{escaped}"'
 
 
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return b""
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)

@@ -56,7 +56,7 @@ class MissingObjects:
         wanted = self._unknown_commits(commits, had)
         yield from wanted
         for oid in wanted:
-            yield from self._contents(self._commit(oid))
+            yield from self._contents(oid)
         for oid in others:
             yield from self._tree(oid, ()) if self._objects.read(oid)[0] == "tree" else self._once(oid)
 
@@ -123,16 +123,15 @@ class MissingObjects:
             found = self._commits[oid] = decode_commit(self._objects.read(oid)[1])
         return found
 
-    def _contents(self, commit: Commit) -> Iterator[bytes]:
+    def _contents(self, oid: bytes) -> Iterator[bytes]:
         """What a commit's tree has that its parents' have not. The parents' are there or were sent."""
         before = []
-        for parent in commit.parents:
-            oid = bytes.fromhex(parent)
+        for parent in self._parents(oid):
             try:
-                before.append(bytes.fromhex(self._commit(oid).tree))
+                before.append(bytes.fromhex(self._commit(parent).tree))
             except MissingObject:
                 continue
-        tree = bytes.fromhex(commit.tree)
+        tree = bytes.fromhex(self._commit(oid).tree)
         code = self._entries(tree).get(CODE)
         if code is not None and code.mode == MODE_TREE:
             yield from self._tree(code.oid, [*before, *self._below(before, CODE)])

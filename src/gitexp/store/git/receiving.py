@@ -2,56 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
+from typing import IO
 
-from gitexp.errors import CorruptData, RemoteFailed
+from gitexp.errors import CorruptData, GitexpError, RemoteFailed, StorageFailed
 from gitexp.store.git import durable
 from gitexp.store.git.database import ObjectDatabase
-from gitexp.store.git.objects import COMMIT, TREE, decode_commit, decode_tree, object_id
+from gitexp.store.git.objects import (
+    BLOB,
+    COMMIT,
+    MODE_GITLINK,
+    MODE_TREE,
+    TAG,
+    TREE,
+    decode_commit,
+    decode_tree,
+    encode_tree,
+    object_id,
+)
 from gitexp.store.git.packs import KINDS, PackWriter, apply_delta
 from gitexp.store.git.repository import GitRepository
 
+HARMLESS = (
+    "badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "missingEmail", "missingNameBeforeEmail",
+    "missingSpaceBeforeDate", "missingSpaceBeforeEmail", "missingTaggerEntry", "multipleAuthors", "zeroPaddedDate",
+    "zeroPaddedFilemode",
+)  # fmt: skip
+"""What `git fsck` says of some old history, and `git fetch` never minds."""
+
+_SMALL = 1 << 20
 _OFS_DELTA, _REF_DELTA = 6, 7
 _LARGEST_OBJECT = 1 << 31
+_REFUSED_NAMES = ("", ".", "..", ".git", "git~1")
+_UNSEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
+_OUR_DISK = ("no space left", "file too large", "quota", "read-only file system", "input/output error")
+_ROOM = "Make room there, and try again."
 
 
 class IncomingPack:
     """A pack that arrives in pieces. `write` them, then `finish`; without that nothing stays.
 
-    With a git executable its `index-pack` reads along, in C and with git's own checks; else the pack waits in a
-    temporary file and is taken apart here.
+    A small one is taken apart here and becomes one of our packs, which are merged in time. Where there is a git
+    executable, a larger one is read along by its `index-pack`, in C; else it waits in a temporary file.
 
     Args:
         objects: what lies in `object_dir`, an object directory; the repository's own where that is left out.
+        most_bytes: a pack that is larger is refused.
     """
 
     def __init__(
-        self, git: GitRepository, objects: ObjectDatabase, executable: str | None, *, object_dir: str | None = None
+        self,
+        git: GitRepository,
+        objects: ObjectDatabase,
+        executable: str | None,
+        *,
+        object_dir: str | None = None,
+        most_bytes: int = 1 << 40,
     ) -> None:
-        object_dir = object_dir or git.object_dir
+        self._git = git
         self._objects = objects
-        self._folder = f"{object_dir}/pack"
+        self._executable = executable
+        self._object_dir = object_dir or git.object_dir
+        self._folder = f"{self._object_dir}/pack"
+        self._most_bytes = most_bytes
         self._process: subprocess.Popen[bytes] | None = None
-        self._file = None
+        self._file: IO[bytes] | None = None
+        self._small: list[bytes] = []
         self.received = 0
         os.makedirs(self._folder, exist_ok=True)
-        if executable:
-            command = [executable, "-c", "core.fsync=all", "index-pack", "--stdin", "--strict", "--keep=gitexp"]
-            self._process = subprocess.Popen(
-                [*command, f"--max-input-size={1 << 40}"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**git.environ, "GIT_DIR": git.git_dir, "GIT_OBJECT_DIRECTORY": object_dir},
-            )
-        else:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (until the pack is whole)
 
     def __enter__(self) -> IncomingPack:
         return self
@@ -67,16 +92,17 @@ class IncomingPack:
 
     def write(self, data: bytes) -> int:
         self.received += len(data)
-        if self._process is not None:
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.write(data)
-            except BrokenPipeError as error:
-                raise self._refused() from error
-            return len(data)
-        assert self._file is not None
-        with durable.storing(self._folder):
-            return self._file.write(data)
+        if self.received > self._most_bytes:
+            raise RemoteFailed(f"The remote sends more than the {self._most_bytes:,} bytes that this can have.")
+        if self._process is None and self._file is None:
+            self._small.append(data)
+            if self.received > _SMALL:
+                self._begin()
+                self._pass_on(b"".join(self._small))
+                self._small = []
+        else:
+            self._pass_on(data)
+        return len(data)
 
     def finish(self) -> None:
         """Make the objects part of the repository.
@@ -91,64 +117,150 @@ class IncomingPack:
             _, said = self._process.communicate()
             if self._process.returncode:
                 raise self._refused(said)
+        elif self._file is not None:
+            self._file.flush()
+            with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                self._unpack(data)
         else:
-            self._unpack()
+            self._unpack(b"".join(self._small))
         self._objects.refresh()
 
-    def _refused(self, said: bytes = b"") -> RemoteFailed:
+    def _begin(self) -> None:
+        if self._executable is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (until the pack is whole)
+            return
+        strict = ",".join(f"{name}=ignore" for name in HARMLESS)
+        command = [self._executable, "-c", "core.fsync=all", "index-pack"]
+        self._process = subprocess.Popen(
+            [*command, "--stdin", "--fix-thin", f"--strict={strict}", "--keep=gitexp"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **self._git.environ,
+                "GIT_DIR": self._git.git_dir,
+                "GIT_OBJECT_DIRECTORY": self._object_dir,
+                "LC_ALL": "C",
+            },
+        )
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._process is None:
+            assert self._file is not None
+            with durable.storing(self._folder):
+                self._file.write(data)
+            return
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+        except BrokenPipeError as error:
+            raise self._refused() from error
+
+    def _refused(self, said: bytes = b"") -> GitexpError:
         assert self._process is not None
         if not said and self._process.stderr is not None:
-            self._process.kill()
             said = self._process.stderr.read()
-        text = said.decode(errors="replace").strip().splitlines()
-        reason = text[-1].removeprefix("fatal: ") if text else "it is damaged"
-        return RemoteFailed(f"What the remote sent cannot be taken in: {reason}.")
+        lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+        reason = "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in lines[-2:])
+        if any(words in reason.lower() for words in _OUR_DISK):
+            return StorageFailed(f"What the remote sent cannot be stored in '{self._folder}': {reason}.", hint=_ROOM)
+        return RemoteFailed(f"What the remote sent cannot be taken in: {reason.rstrip('.') or 'it is damaged'}.")
 
-    def _unpack(self) -> None:
-        assert self._file is not None
-        self._file.flush()
+    def _unpack(self, data: bytes | mmap.mmap) -> None:
         writer = PackWriter(self._folder)
+        links = _Links(self._objects, self._git.shallow())
         try:
-            with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                for kind, content in _PackFile(data, self._objects).objects():
-                    _check(kind, content)
-                    writer.add(object_id(kind, content), kind, content)
+            for kind, content in _PackFile(data, self._objects).objects():
+                _check(kind, content)
+                oid = object_id(kind, content)
+                links.add(oid, kind, content)
+                writer.add(oid, kind, content)
+            links.require_whole()
             if len(writer):
                 writer.finish()
         except (CorruptData, zlib.error, IndexError, ValueError) as error:
-            raise RemoteFailed(f"What the remote sent cannot be taken in: {error}.") from error
+            raise RemoteFailed(f"What the remote sent cannot be taken in: {str(error).rstrip('.')}.") from error
         finally:
             writer.abandon()
+
+
+class _Links:
+    """Whether everything that new objects name is among them or here already, and of the right kind.
+
+    What is here already is taken to be whole itself: nothing comes in that was not found so.
+    """
+
+    def __init__(self, objects: ObjectDatabase, shallow: Collection[bytes]) -> None:
+        self._objects = objects
+        self._shallow = shallow
+        self._kinds: dict[bytes, str] = {}
+        self._named: dict[bytes, str] = {}
+
+    def add(self, oid: bytes, kind: str, content: bytes) -> None:
+        self._kinds[oid] = kind
+        if kind == TREE:
+            for entry in decode_tree(content):
+                if entry.mode != MODE_GITLINK:
+                    self._named[entry.oid] = TREE if entry.mode == MODE_TREE else BLOB
+        elif kind == COMMIT:
+            commit = decode_commit(content)
+            self._named[bytes.fromhex(commit.tree)] = TREE
+            if oid not in self._shallow:
+                self._named.update((bytes.fromhex(parent), COMMIT) for parent in commit.parents)
+        elif kind == TAG:
+            self._named[bytes.fromhex(content[7:47].decode("ascii"))] = content[53:].partition(b"\n")[0].decode()
+
+    def require_whole(self) -> None:
+        for oid, kind in self._named.items():
+            found = self._kinds.get(oid)
+            if found is None and not self._objects.contains(oid):
+                raise CorruptData(f"the {kind} '{oid.hex()}' that it needs is missing")
+            if found not in (None, kind):
+                raise CorruptData(f"'{oid.hex()}' is a {found} where a {kind} is needed")
 
 
 def _check(kind: str, data: bytes) -> None:
     """Refuse what would be dangerous to keep: names that leave their folder, objects that cannot be read."""
     if kind == TREE:
-        for entry in decode_tree(data):
-            if entry.name.lower() in (b"", b".", b"..", b".git") or b"/" in entry.name:
-                raise CorruptData(f"a tree holds the name {entry.name!r}")
+        entries = decode_tree(data)
+        for entry in entries:
+            if b"/" in entry.name or _plain(entry.name) in _REFUSED_NAMES:
+                raise CorruptData(f"a tree holds the name {os.fsdecode(entry.name)!r}")
+        if sorted({entry.name for entry in entries}) != sorted(entry.name for entry in entries):
+            raise CorruptData("a tree holds a name twice")
+        if decode_tree(encode_tree(entries)) != entries:
+            raise CorruptData("a tree is not in order")
     elif kind == COMMIT:
         decode_commit(data)
+
+
+def _plain(name: bytes) -> str:
+    """A name as file systems may see it that fold case, or ignore what cannot be seen and what ends a name."""
+    text = name.decode("utf-8", "replace").translate(_UNSEEN).lower()
+    return text if text in (".", "..") else text.partition(":")[0].rstrip(". ")
 
 
 class _PackFile:
     """A pack without an index, taken apart. Deltas are applied in an order in which each base is known."""
 
-    def __init__(self, data: mmap.mmap, objects: ObjectDatabase) -> None:
+    def __init__(self, data: bytes | mmap.mmap, objects: ObjectDatabase) -> None:
         self._data = data
         self._objects = objects
         self._known: dict[int | bytes, tuple[str, bytes]] = {}
-        self._entries: dict[int, tuple[int, int, int | bytes]] = {}
-        """By offset: type code, where the content begins, and the base of a delta: its offset or its id."""
+        self._entries: dict[int, tuple[int, int, int, int | bytes]] = {}
+        """By offset: type code, where the content begins, its size, and a delta's base: its offset or its id."""
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
         if self._data[:4] != b"PACK" or len(self._data) < 32:
             raise CorruptData("it is no pack")
+        with memoryview(self._data) as view, view[:-20] as body:
+            if hashlib.sha1(body, usedforsecurity=False).digest() != self._data[-20:]:
+                raise CorruptData("it is cut short, or damaged")
         position = 12
         for _ in range(int.from_bytes(self._data[8:12], "big")):
             position = self._survey(position)
-        bases = {base for _, _, base in self._entries.values()}
-        by_id = any(code == _REF_DELTA for code, _, _ in self._entries.values())
+        bases = {base for _, _, _, base in self._entries.values()}
+        by_id = any(code == _REF_DELTA for code, _, _, _ in self._entries.values())
         waiting = list(self._entries)
         while waiting:
             left = []
@@ -179,31 +291,35 @@ class _PackFile:
             raise CorruptData("an object has an unknown type")
         if size > _LARGEST_OBJECT:
             raise CorruptData("an object is too large")
-        self._entries[start] = (code, position, base)
-        content, end = self._inflate(position)
-        if len(content) != size:
-            raise CorruptData("an object has another size than it says")
-        return end
+        self._entries[start] = (code, position, size, base)
+        return self._inflate(position, size)[1]
 
     def _whole(self, start: int) -> tuple[str, bytes] | None:
-        code, position, base = self._entries[start]
+        code, position, size, base = self._entries[start]
         if code in KINDS:
-            return KINDS[code], self._inflate(position)[0]
+            return KINDS[code], self._inflate(position, size)[0]
         found = self._known.get(base)
         if found is None and isinstance(base, bytes) and self._objects.contains(base):
             found = self._objects.read(base)
-        return found and (found[0], apply_delta(found[1], self._inflate(position)[0]))
+        return found and (found[0], apply_delta(found[1], self._inflate(position, size)[0]))
 
-    def _inflate(self, position: int) -> tuple[bytes, int]:
-        """The content that begins there, and where it ends."""
+    def _inflate(self, position: int, size: int) -> tuple[bytes, int]:
+        """The content that begins there, and where it ends. No more is made of it than it says it is."""
         inflater = zlib.decompressobj()
         parts = []
+        made = 0
         while not inflater.eof:
-            piece = self._data[position : position + (1 << 16)]
+            piece = inflater.unconsumed_tail or self._data[position : position + (1 << 16)]
             if not piece:
                 raise CorruptData("it ends too early")
-            parts.append(inflater.decompress(piece))
-            position += len(piece) - len(inflater.unused_data)
+            part = inflater.decompress(piece, size - made + 1)
+            made += len(part)
+            if made > size:
+                raise CorruptData("an object is larger than it says")
+            parts.append(part)
+            position += len(piece) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
+        if made != size:
+            raise CorruptData("an object is smaller than it says")
         return b"".join(parts), position
 
     def _head(self, position: int) -> tuple[int, int, int]:

@@ -81,6 +81,16 @@ class GitRepository:
             for value in values
         ]
 
+    def config_values(self, section: str, name: str) -> list[str]:
+        """Every value of a name that may be set several times, in the order read."""
+        return self._configuration().values.get((section.lower(), "", name.lower()), [])
+
+    def shallow(self) -> set[bytes]:
+        """The commits at which a shallow clone's history ends: their parents are not here."""
+        with suppress(FileNotFoundError), open(f"{self.common_dir}/shallow", encoding="ascii") as file:
+            return {bytes.fromhex(line) for line in file.read().split()}
+        return set()
+
     def _configuration(self) -> GitConfig:
         if not self._config:
             branch = (_head_target(self.git_dir) or "").removeprefix("refs/heads/") or None

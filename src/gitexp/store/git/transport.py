@@ -34,15 +34,13 @@ class PushPlan:
 
     Attributes:
         updates: (old, new) by ref, hex ids; None for a ref that is not there yet, or that is to go.
-        objects: the ids of the objects to send; everything else that the new ones need is there.
-        made: those of `objects` that are in no object database, by id: each one's kind, and what reads it in its turn.
-        atomic: all or none.
+        objects: gives the ids of the objects to send; everything else that the new ones need is there.
+        made: those of them that are in no object database, by id: each one's kind, and what reads it in its turn.
     """
 
     updates: Mapping[str, tuple[str | None, str | None]]
-    objects: Sequence[bytes]
+    objects: Callable[[], Sequence[bytes]]
     made: Mapping[bytes, Made] = field(default_factory=dict)
-    atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +71,12 @@ class Transport(Protocol):
         """Bring objects and all that they need into the repository; `haves` are ids of commits that are here."""
         ...
 
-    def fetch_apart(self, wants: Iterable[str], folder: str) -> None:
-        """Bring objects and all that they need into `folder`, an object directory of its own."""
+    def fetch_apart(self, wants: Iterable[str], folder: str, most_bytes: int) -> None:
+        """Bring objects and all that they need into `folder`, an object directory of its own.
+
+        Args:
+            most_bytes: what is larger is refused.
+        """
         ...
 
     def push(self, plan: Callable[[dict[str, str]], PushPlan | None], on_bytes: OnBytes) -> PushReport:
@@ -106,6 +108,10 @@ def open_transport(
         from gitexp.store.git.git_transport import GitTransport  # only where something is shared
 
         return GitTransport(git, objects, remote.push_url if push else remote.url)
+    if remote.kind == "path" and find_git(git.environ) is None:
+        from gitexp.store.git.folder_transport import FolderTransport
+
+        return FolderTransport(git, objects, remote.push_url if push else remote.url)
     from gitexp.store.git.dulwich_transport import DulwichTransport
 
     return DulwichTransport(git, objects, remote.push_url if push else remote.url)
