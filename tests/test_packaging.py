@@ -35,7 +35,8 @@ def test_the_metadata_says_what_the_project_says(wheel: Path) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert metadata["Version"] == gitexp.__version__ == project["version"]
     assert metadata["Requires-Python"] == ">=3.11"
-    assert [line.split(">=")[0] for line in sorted(core)] == ["click", "dulwich", "psutil", "pyyaml", "ruamel-yaml", "tabulate"]
+    names = ["click", "dulwich", "psutil", "pyyaml", "ruamel-yaml", "tabulate"]
+    assert [line.split(">=")[0] for line in sorted(core)] == names
 
 
 def test_all_takes_every_extra() -> None:
