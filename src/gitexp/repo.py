@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitexp.domain.config import Config, parse_config
 from gitexp.domain.identity import RUNS, RunId, parse_name, run_ref
 from gitexp.domain.keys import parse_key
-from gitexp.domain.pointer import Pointer
+from gitexp.domain.pointer import SMALL, Pointer
 from gitexp.domain.resuming import continued
 from gitexp.domain.run import Run, RunRecord, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gitexp.domain.selector import Best, ByText, Selector
     from gitexp.store.index import RunIndex
     from gitexp.store.overridden import OverriddenFiles, PutBack
+    from gitexp.store.saved import SavedStates
 
 SETTINGS = os.path.join(".gitexp", "config.yaml")
 CANDIDATES = 8
@@ -158,6 +159,12 @@ class Repository:
     @cached_property
     def experiments(self) -> ExperimentStore:
         return ExperimentStore(self.objects, self.refs)
+
+    @cached_property
+    def saved(self) -> SavedStates:
+        from gitexp.store.saved import SavedStates  # recording does without
+
+        return SavedStates(self.objects, self.refs)
 
     @cached_property
     def index(self) -> RunIndex:
@@ -291,6 +298,18 @@ class Repository:
         else:
             source = SealedSource(self.runs, summary.commit)
         return RunView(summary, source, self.objects, self.content)
+
+    def lacks_artifacts(self, run: RunSummary) -> bool:
+        """Whether some of a run's artifacts are not on this machine."""
+        if run.commit is None or run.record.artifact_bytes <= SMALL:
+            return False
+        pointers = self.runs.pointers(run.commit)
+        try:
+            return any(
+                path.startswith("artifacts/") and not self.content.contains(pointer) for path, pointer in pointers
+            )
+        except GitexpError:  # fsck tells of damage
+            return False
 
     def live_summaries(self, experiments: Sequence[str] = ()) -> list[RunSummary]:
         """The runs that are being recorded now, in some experiments or in all."""

@@ -18,6 +18,7 @@ REFS = "refs/gitexp/"
 RUNS = f"{REFS}runs/"
 EXPERIMENTS = f"{REFS}experiments/"
 LIVE = f"{REFS}live/"
+SAVED = f"{REFS}saved/"
 
 _ID = re.compile(f"[{ALPHABET[10:]}][{ALPHABET}]{{{ID_LENGTH - 1}}}\\Z")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")

@@ -534,9 +534,12 @@ def _event(commit: str, found: Commit) -> RunEvent:
 def _attributes(run: Run) -> str:
     lines = ["/artifacts/** -text", "/output.log -text"]
     pointers = [f"artifacts/{path}" for path, content in run.artifacts.items() if isinstance(content, Pointer)]
-    paths = sorted([*pointers, *(f"code/{path}" for path in run.code_pointers)])
-    lines += [f"{_attribute_pattern(path)} filter=lfs diff=lfs merge=lfs -text" for path in paths]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + pointer_attributes([*pointers, *(f"code/{path}" for path in run.code_pointers)])
+
+
+def pointer_attributes(paths: Iterable[str]) -> str:
+    """The lines of `.gitattributes` that mark these paths, and no others, as pointers."""
+    return "".join(f"{_attribute_pattern(path)} filter=lfs diff=lfs merge=lfs -text\n" for path in sorted(paths))
 
 
 def _attribute_pattern(path: str) -> str:

@@ -160,13 +160,14 @@ def remove(path: str) -> None:
 
 
 def sweep(folder: str, older_than_s: float) -> int:
-    """Removes temporary files that dead writers left in a folder. Returns how many went."""
+    """Removes temporary files, not folders, that dead writers left in a folder. Returns how many went."""
     limit = time.time() - older_than_s
     gone = 0
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                if entry.name.startswith(TEMPORARY) and entry.stat().st_mtime < limit:
+                is_ours = entry.name.startswith(TEMPORARY) and not entry.is_dir(follow_symlinks=False)
+                if is_ours and entry.stat().st_mtime < limit:
                     os.unlink(entry.path)
                     gone += 1
     return gone

@@ -14,6 +14,7 @@ from gitexp.store.git.tree_cache import trusted
 from gitexp.store.git.worktree import NEVER, ScanRules, signature_of
 
 if TYPE_CHECKING:
+    from gitexp.store.git.attributes import Attributes
     from gitexp.store.git.filters import Driver, Filters
     from gitexp.store.git.ignore import PatternList
 
@@ -90,19 +91,21 @@ class Settings:
             stored: as for `scan_rules`.
             in_index: the content that the index has for a path.
         """
-        from gitexp.store.git.attributes import Attributes  # slow to import, and often nothing changed
-        from gitexp.store.git.filters import Filters, FilterSettings
+        from gitexp.store.git.filters import Filters, FilterSettings  # slow to import, and often nothing changed
 
-        attributes = Attributes(
-            self.root, outer=self._attributes, info=self._info_attributes, stored=stored, fold=self._fold
-        )
         settings = FilterSettings(
             autocrlf=self._autocrlf,
             driver=self._driver,
             work_tree=self.root,
             environ=self._repository.environ,
         )
-        return Filters(settings, attributes, in_index)
+        return Filters(settings, self.attributes(stored), in_index)
+
+    def attributes(self, stored: Stored) -> Attributes:
+        """What `.gitattributes` and their like say; `stored` as for `scan_rules`."""
+        from gitexp.store.git.attributes import Attributes  # see `filters`
+
+        return Attributes(self.root, outer=self._attributes, info=self._info_attributes, stored=stored, fold=self._fold)
 
     def still_drives(self, drivers: dict[str, Any]) -> bool:
         """Whether filters are configured as they were."""
