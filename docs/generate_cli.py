@@ -34,6 +34,8 @@ params, notes, output) is shown with its control characters escaped. `GITEXP_DEB
 | `@`, `@~1` | the newest, and the one before it |
 | `best:metrics.rmse`, `best:-metrics.auc` | the one with the lowest rmse, with the highest auc |
 
+`RUN:PATH` names an artifact, or those in a folder, or those that match a pattern: `baseline:model.pkl`, `@:plots/`, `best:metrics.rmse:**/*.png`.
+
 ## Which way a metric is better
 
 A star in `ls` and the words better and worse in `diff` follow the metric's name: no other knowledge is needed, and
@@ -55,6 +57,8 @@ none is stored. {direction}
 | `plot` | `panels`: `title`, `x`, `lines` (`name`, `x`, `y`); `notes` |
 | `watch` | one document a line, each with its `event`: `run` and `end` (`run`), `points` (`metric`, `points` of step, time and value), `output` (`text`) |
 | `log` | `id`, `name`, `events` (`event`, `commit`, `author`, `time`, `changes`), `lineage` (`kind`, `commit`, `text`) |
+| `push`, `pull` | `remote` (`name`, `url`), `created`, `updated`, `merged`, `behind`, `ahead` (lists of refs), `same` (a count), `refused` (the reason by ref), `artifacts` (`place`, `count`, `bytes`, `missing`: SHA-256s) |
+| `remote` | a list of `name`, `url`, `push_url`, `refs`, `engine`, `runs`, `not_shared`, `new_there`, `artifacts` (the place), `unsent`, `unsent_bytes`, `error`; null where not known |
 | `fsck` | a list of `severity`, `where`, `what`, `advice` |
 | `gc` | `dry_run`, `runs` (`id`, `name`), `content`, `content_bytes`, `objects`, `temporary` |
 
@@ -74,7 +78,8 @@ def document() -> str:
     parts = [HEAD.format(direction=rule) + "\n".join(_exit_codes())]
     for title, names in COMMANDS.items():
         parts.append(f"## {title}")
-        parts += ["\n\n".join(_command(name)) for name in names]
+        context = click.Context(command_line)
+        parts += ["\n\n".join(_command(name, command_line.get_command(context, name))) for name in names]
     return "\n\n".join(parts) + "\n"
 
 
@@ -94,8 +99,7 @@ def _exit_codes() -> Iterator[str]:
     yield "`gitexp run` leaves with the code of what it ran, `gitexp diff --exit-code` with 1 where the runs differ."
 
 
-def _command(name: str) -> Iterator[str]:
-    command = command_line.get_command(click.Context(command_line), name)
+def _command(name: str, command: click.Command | None) -> Iterator[str]:
     assert command is not None
     context = click.Context(command, info_name=f"gitexp {name}")
     yield f"### gitexp {name}"
@@ -108,6 +112,9 @@ def _command(name: str) -> Iterator[str]:
     rows = [_option(option) for option in command.params if isinstance(option, click.Option)]
     if rows:
         yield "\n".join(["| option | |", "| --- | --- |", *rows])
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            yield from _command(f"{name} {inner}", command.get_command(context, inner))
 
 
 def _option(option: click.Option) -> str:

@@ -301,8 +301,8 @@ def test_a_run_is_shown_whole(repo_dir: Path, cli: Cli, git: Git) -> None:
         r"^  that works$",
         r"^  lr  0.1$",
         r"^  loss +0.02 +0.02 +1 +50  █[▁▂▃▄▅▆▇█]+$",
-        r"^Artifacts  2 files, 12.3 MB$",
-        r"^  big.bin  12.3 MB  not on this machine$",
+        r"^Artifacts  2 files, 12.3 MB; 1 of them here: gitexp get \w{12} fetches the others$",
+        r"^  big.bin  12.3 MB  not here$",
         r"^Code +[0-9a-f]{12} on main",
         r"^Environment  Python 3.11.7, 1 package$",
     ):

@@ -12,6 +12,8 @@ from gitexp.repo import Runs
 from gitexp.session import GitexpWarning, active_run, current_run, end_run, repository, set_experiment, stack, start_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gitexp.domain.lineup import Lineup
     from gitexp.ranking import Ranking
 
@@ -157,6 +159,35 @@ def search_runs(
     """
     experiments = (experiment,) if isinstance(experiment, str) else tuple(experiment)
     return repository().search(where, sort=sort, limit=limit, experiments=experiments)
+
+
+def download_artifacts(
+    run: str, path: str = "", to: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+) -> Path:
+    """Write artifacts of a run as files, fetched from a remote where they are not on this machine; gives where.
+
+    Args:
+        run: as `get_run` takes it.
+        path: of a file or a folder, or a pattern like "plots/*.png"; empty: all artifacts.
+        to: the folder for what is in a folder, or a file's new name; an existing folder takes a file as it is called.
+            None: the present folder; of all artifacts, a folder in it with the run's name.
+        overwrite: write over files that are different.
+
+    Returns:
+        The path of the file, or of the folder they are below.
+
+    Raises:
+        NotFound, Ambiguous: no such run or artifact, or its content is nowhere.
+        RemoteFailed: a remote that may have it cannot be reached.
+        UsageError: a different file is there already; nothing was written.
+    """
+    from pathlib import Path  # a training does without both
+
+    from gitexp.sharing.artifacts import choose_from, get
+
+    here = repository()
+    chosen = choose_from(here.get_run(run), path)
+    return Path(get(here, chosen, None if to is None else os.fspath(to), force=overwrite).place)
 
 
 def compare_runs(

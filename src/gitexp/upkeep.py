@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,13 +15,19 @@ from gitexp.domain.pointer import Pointer
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import CorruptData, GitexpError
 from gitexp.repo import Repository
+from gitexp.store.git.durable import TEMPORARY, remove
 from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, decode_commit, decode_tree
+from gitexp.store.git.remotes import remote_names
 
 YOUNG_S = 24 * 3600.0
 """Content younger than this stays, whether or not a run names it yet."""
 
 CACHED_S = 30 * YOUNG_S
 """How long a long history stays in its quick form."""
+
+
+NAMED = 3
+"""How many files a finding names."""
 
 
 class Severity(StrEnum):
@@ -86,7 +95,7 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
     ]
     refs = {run.ref for run in expired}
     remaining = {ref: commit for ref, commit in repository.tips().items() if ref not in refs}
-    needed = _needed_content(repository, remaining)
+    needed = _needed_content(repository, remaining | repository.saved.tips())
     garbage = [
         (sha256, size)
         for sha256, size, changed in repository.content.list()
@@ -99,8 +108,10 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
                 repository.runs.remove(run.ref, run.commit)
         for sha256, _ in garbage:
             repository.content.remove(sha256)
+        repository.saved.forget(limit)
         objects = repository.objects.rewrite_kept(_reachable_kept(repository))
         temporary = repository.objects.sweep_temporary(YOUNG_S) + repository.refs.sweep_stale(REFS)
+        temporary += _sweep_transfers(repository)
         _forget_dead_live_refs(repository)
         repository.refs.pack(REFS)
         repository.index.rebuild()
@@ -149,12 +160,20 @@ def _check_run(repository: Repository, ref: str, commit: str, pointers: dict[str
 
 
 def _check_content(repository: Repository, pointers: dict[str, str], *, full: bool) -> Iterator[Finding]:
-    for sha256, owner in pointers.items():
-        if not repository.content.contains(sha256):
+    away = [owner for sha256, owner in pointers.items() if not repository.content.contains(sha256)]
+    if away and remote_names(repository.git):
+        yield Finding(
+            severity=Severity.NOTE,
+            where=_named(away),
+            what=f"The content of {'one large file' if len(away) == 1 else f'{len(away):,} large files'} is not here.",
+            advice="'gitexp get RUN' fetches that of one run, 'gitexp pull --artifacts' that of all.",
+        )
+    elif away:
+        for owner in away:
             yield Finding(
                 severity=Severity.WARNING,
                 where=owner,
-                what=f"The content sha256:{sha256[:16]} is not on this machine.",
+                what="The content of this large file is not here, and there is no remote to fetch it from.",
                 advice="Copy it from a machine that has it; the run itself is whole.",
             )
     for sha256, _, _ in repository.content.list():
@@ -165,6 +184,11 @@ def _check_content(repository: Repository, pointers: dict[str, str], *, full: bo
                 what="The content is not what its digest says.",
                 advice="It will not be handed out. Copy it again from a machine that has it.",
             )
+
+
+def _named(owners: list[str]) -> str:
+    more = f" and {len(owners) - NAMED:,} more" if len(owners) > NAMED else ""
+    return ", ".join(owners[:NAMED]) + more
 
 
 def _check_live(repository: Repository) -> Iterator[Finding]:
@@ -193,6 +217,23 @@ def _needed_content(repository: Repository, tips: dict[str, str]) -> set[str]:
             code = repository.runs.pointers_in_code(run.code_tree, run.code_pointers)
             needed |= {pointer.sha256 for _, pointer in code}
     return needed
+
+
+def _sweep_transfers(repository: Repository) -> int:
+    """Remove what transfers that were cut left long ago, and what is known of remotes; gives how many files went."""
+    folder = os.path.join(repository.git.gitexp_dir, "tmp")
+    limit = time.time() - YOUNG_S
+    gone = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                is_ours = entry.name.startswith(TEMPORARY) if is_folder else entry.name.endswith(".part")
+                if is_ours and entry.stat(follow_symlinks=False).st_mtime < limit:
+                    shutil.rmtree(entry.path, ignore_errors=True) if is_folder else remove(entry.path)
+                    gone += 1
+    shutil.rmtree(os.path.join(repository.git.gitexp_dir, "sent"), ignore_errors=True)
+    return gone
 
 
 def _forget_dead_live_refs(repository: Repository) -> None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "Record": ("init", "run"),
     "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
-    "Share": ("push", "pull"),
+    "Share": ("push", "pull", "clone", "remote", "get", "apply", "branch"),
     "Look after": ("fsck", "gc", "completion"),
 }
 """The commands as the help groups them; each is `cli/<name>.py`, which calls it `command`."""
@@ -114,6 +114,7 @@ def execute(arguments: list[str]) -> int:
 def _invoke(arguments: list[str]) -> int:
     """`click.Group.main` without its handling of errors and pipes."""
     if "_GITEXP_COMPLETE" in os.environ:
+        import_module("gitexp.cli.completion")  # knows how bash breaks words
         command_line.main(arguments, prog_name="gitexp")  # answers the shell and leaves
     with command_line.make_context("gitexp", arguments) as context:
         result: Any = command_line.invoke(context)

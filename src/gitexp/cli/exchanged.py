@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from gitexp.cli.terminal import look, printable, printable_lines, say, tell
 from gitexp.cli.values import plural, size
 from gitexp.domain.masking import mask_url
-from gitexp.sharing.exchange import Exchange
+from gitexp.errors import RemoteFailed
+from gitexp.repo import Repository
 from gitexp.sharing.namespace import is_run_name
+
+if TYPE_CHECKING:
+    from gitexp.sharing.exchange import Exchange
+    from gitexp.sharing.records import Shared
 
 MOST_NAMED = 10
 
 
 def say_pushed(done: Exchange) -> None:
     _say_counts(done, "Pushed", "to")
-    records = done.records
-    behind = [name for name in records.behind if is_run_name(name)]
+    behind = _runs(done.records.behind)
     if behind:
         tell(f"{plural(len(behind), 'run')} changed there and not here: gitexp pull")
-    for line in printable_lines(records.said) if records.said else ():
-        tell(f"remote: {line}")
-    for name, reason in list(records.refused.items())[:MOST_NAMED]:
-        tell(f"Refused: {name}: {printable(reason)}")
-    if len(records.refused) > MOST_NAMED:
-        tell(f"Refused: {len(records.refused) - MOST_NAMED} more.")
+    tell_refused(done.records)
     if done.artifacts.missing:
         missing = plural(len(done.artifacts.missing), "artifact")
         tell(f"{missing} of these runs can be sent by nobody here: the content is not on this machine.")
@@ -32,11 +34,38 @@ def say_pushed(done: Exchange) -> None:
 
 def say_pulled(done: Exchange) -> None:
     _say_counts(done, "Pulled", "from")
-    ahead = [name for name in (*done.records.ahead, *done.records.merged) if is_run_name(name)]
+    ahead = _runs([*done.records.ahead, *done.records.merged])
     if ahead:
         tell(f"{plural(len(ahead), 'run')} changed here and not there: gitexp push")
     if done.artifacts.missing:
         tell(f"{plural(len(done.artifacts.missing), 'artifact')} could not be found there.")
+
+
+def say_changed_there(ctx: click.Context, repository: Repository, ids: Sequence[str]) -> None:
+    """Bring a change of runs to the branch's remote, and tell what came of it."""
+    from gitexp.cli.sharing import open_sharing  # changing runs here needs no remote
+
+    sharing = open_sharing(repository)
+    done = sharing.push_changes(ids)
+    records, where = done.records, printable(_shown_name(done))
+    if records.updated or records.merged:
+        tell(f"Whoever pulls from {where} sees it.")
+    elif not records.refused:
+        was_there = records.same or records.behind
+        tell(f"{where} has it so already." if was_there else f"Never shared with {where}, so nothing changed there.")
+    tell_refused(records)
+    if records.refused:
+        ctx.exit(RemoteFailed.exit_code)
+
+
+def tell_refused(records: Shared) -> None:
+    """What the remote said, and what it did not take."""
+    for line in printable_lines(records.said) if records.said else ():
+        tell(f"remote: {line}")
+    for name, reason in list(records.refused.items())[:MOST_NAMED]:
+        tell(f"Refused: {name}: {printable(reason)}")
+    if len(records.refused) > MOST_NAMED:
+        tell(f"Refused: {len(records.refused) - MOST_NAMED} more.")
 
 
 def exchange_to_json(done: Exchange) -> dict[str, Any]:
@@ -61,11 +90,11 @@ def exchange_to_json(done: Exchange) -> dict[str, Any]:
 
 def _say_counts(done: Exchange, verb: str, way: str) -> None:
     records, artifacts = done.records, done.artifacts
-    where = printable(mask_url(done.remote.name))
+    where = printable(_shown_name(done))
     terminal = look()
     parts = []
     for names, what in ((records.created, "new"), (records.updated, "changed"), (records.merged, "merged")):
-        count = sum(map(is_run_name, names))
+        count = len(_runs(names))
         if count:
             parts.append(plural(count, f"{what} run"))
     if artifacts.count:
@@ -75,3 +104,11 @@ def _say_counts(done: Exchange, verb: str, way: str) -> None:
         say(f"{verb} {terminal.paint(', '.join(parts), 'bold')} {way} {where}.")
     elif not records.refused:
         say(f"Everything is there already: {where}." if verb == "Pushed" else f"Nothing new at {where}.")
+
+
+def _runs(names: Sequence[str]) -> list[str]:
+    return [name for name in names if is_run_name(name)]
+
+
+def _shown_name(done: Exchange) -> str:
+    return mask_url(done.remote.name)

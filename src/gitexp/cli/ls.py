@@ -14,7 +14,7 @@ from gitexp.cli.records import run_to_json
 from gitexp.cli.table import choose, markdown, render
 from gitexp.cli.terminal import Terminal, look, say, show_json, tell
 from gitexp.cli.values import plural
-from gitexp.repo import Runs
+from gitexp.repo import Repository, Runs
 
 MOST = 50
 WIDTH_OF_MARKDOWN = 400
@@ -69,10 +69,10 @@ def command(
     elif form == "markdown":
         _show_markdown(runs, names, f"{where} {sort}")
     else:
-        _show_table(runs, names, f"{where} {sort}")
+        _show_table(repository, runs, names, f"{where} {sort}")
 
 
-def _show_table(runs: Runs, names: list[str], mentioned: str) -> None:
+def _show_table(repository: Repository, runs: Runs, names: list[str], mentioned: str) -> None:
     terminal, now = look(), time.time()
     if names:
         columns, further = named_columns(names, runs, terminal, now), 0
@@ -83,6 +83,7 @@ def _show_table(runs: Runs, names: list[str], mentioned: str) -> None:
     for line in render(shown, terminal):
         say(line)
     _say_what_is_not_shown(runs, len(columns) + further - len(shown))
+    _say_what_is_not_here(repository, runs)
 
 
 def _show_markdown(runs: Runs, names: list[str], mentioned: str) -> None:
@@ -113,6 +114,15 @@ def _say_what_is_not_shown(runs: Runs, hidden: int) -> None:
         said.append(f"{plural(hidden, 'column')} more; a wider terminal or --columns shows them")
     if said:
         tell(terminal.paint(". ".join(said) + ".", "dim"))
+
+
+def _say_what_is_not_here(repository: Repository, runs: Runs) -> None:
+    """Of runs that others made only the records come by themselves."""
+    away = sum(repository.lacks_artifacts(run) for run in runs[:MOST])
+    if away:
+        terminal = look(sys.stderr)
+        one = "has an artifact that is" if away == 1 else "have artifacts that are"
+        tell(terminal.paint(f"{away:,} of them {one} not here: gitexp get RUN, or gitexp pull --artifacts.", "dim"))
 
 
 def _say_there_is_none(is_searched: bool, unknown: Mapping[str, list[str]]) -> None:

@@ -40,7 +40,7 @@ class RunName(click.ParamType):  # type: ignore[type-arg]
     name = "run"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (click's signature)
-        runs = _completing(lambda repository: repository.search(limit=2000))
+        runs = completing(lambda repository: repository.search(limit=2000))
         names = dict.fromkeys(run.record.name for run in runs)
         return [CompletionItem(name) for name in names if name.startswith(incomplete)][:MOST_COMPLETIONS]
 
@@ -51,7 +51,7 @@ class ExperimentName(click.ParamType):  # type: ignore[type-arg]
     name = "experiment"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (click's signature)
-        names = _completing(lambda repository: repository.experiments.names())
+        names = completing(lambda repository: repository.experiments.names())
         return [CompletionItem(name) for name in names if name.startswith(incomplete)][:MOST_COMPLETIONS]
 
 
@@ -64,7 +64,7 @@ class SearchText(click.ParamType):  # type: ignore[type-arg]
         start = max(incomplete.rfind(mark) for mark in " (,-") + 1
         head, word = incomplete[:start], incomplete[start:]
         keys = [f"run.{name}" for name in ("name", "status", "start", "duration", "author", "experiment", "commit")]
-        for run in _completing(lambda repository: repository.search(limit=200)):
+        for run in completing(lambda repository: repository.search(limit=200)):
             keys += [f"params.{key}" for key in run.params]
             keys += [f"metrics.{key}" for key in run.metrics]
             keys += [f"tags.{key}" for key in run.tags]
@@ -75,7 +75,7 @@ class SearchText(click.ParamType):  # type: ignore[type-arg]
 RUN, EXPERIMENT, SEARCH = RunName(), ExperimentName(), SearchText()
 
 
-def _completing(ask: Callable[[Repository], Iterable[T]]) -> Iterable[T]:
+def completing(ask: Callable[[Repository], Iterable[T]]) -> Iterable[T]:
     """What `ask` finds in the repository; nothing where that fails, as the TAB key must never print an error."""
     try:
         return ask(Repository(discover(os.getcwd(), os.environ), os.environ))

@@ -1,36 +1,45 @@
-"""One line on a terminal that says how much has travelled, and how fast."""
+"""One line on a terminal that says how much has travelled, how fast, and how long the rest will take."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections import deque
 from types import TracebackType
 
+from gitexp.cli.table import cut
 from gitexp.cli.terminal import look
-from gitexp.cli.values import size
+from gitexp.cli.values import duration, size
 from gitexp.sharing.exchange import Listener
 
 EVERY_S = 0.1
 FIRST_AFTER_S = 0.3
 """What is done sooner draws nothing."""
 
+RATE_OVER_S = 5.0
 BAR = 24
 
 
 class Progress:
-    """Shows bytes and rate on stderr while it is entered, and nothing where that is no terminal."""
+    """Shows bytes and rate on stderr while it is entered, and nothing where that is no terminal.
+
+    Args:
+        what: is done, like "Pushing".
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._terminal = look(sys.stderr)
         self._lock = threading.Lock()
         self._began = self._drawn = time.monotonic()
+        self._stage = ""
         self._total = self._done = 0
+        self._seen: deque[tuple[float, int]] = deque([(self._began, 0)])
         self._is_shown = False
 
     def __enter__(self) -> Listener:
-        return Listener(on_total=self._add_total, on_bytes=self._add)
+        return Listener(on_stage=self._turn_to, on_total=self._add_total, on_bytes=self._add)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -38,6 +47,13 @@ class Progress:
         if self._is_shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    def _turn_to(self, stage: str) -> None:
+        with self._lock:
+            if stage != self._stage:
+                self._stage = stage
+                self._total = self._done = 0
+                self._seen = deque([(time.monotonic(), 0)])
 
     def _add_total(self, size_bytes: int) -> None:
         with self._lock:
@@ -51,14 +67,25 @@ class Progress:
                 return
             self._drawn = now
             self._is_shown = True
-            sys.stderr.write(f"\r\x1b[K{self._line(now)[: self._terminal.width - 1]}")
+            sys.stderr.write(f"\r\x1b[K{cut(self._line(now), self._terminal.width - 1, self._terminal.ellipsis)}")
             sys.stderr.flush()
 
     def _line(self, now: float) -> str:
-        rate = f"{size(int(self._done / max(now - self._began, 1e-3)))}/s"
-        if self._done > self._total:
-            return f"{self._what} {size(self._done)}, {rate}"
+        rate = self._rate(now)
+        head = f"{self._what} {self._stage}".rstrip()
+        speed = f"{size(int(rate))}/s"
+        if not 0 < self._done <= self._total:
+            return f"{head}  {size(max(self._done, 0))}, {speed}"
         share = self._done / self._total
         full, empty = self._terminal.glyph("━", "#"), self._terminal.glyph("─", "-")
         bar = full * int(share * BAR) + empty * (BAR - int(share * BAR))
-        return f"{self._what} {bar} {share:4.0%}  {size(self._done)} of {size(self._total)}, {rate}"
+        left = f", {duration((self._total - self._done) / rate)} left" if rate > 0 and share < 1 else ""
+        return f"{head}  {bar} {share:4.0%}  {size(self._done)} of {size(self._total)}, {speed}{left}"
+
+    def _rate(self, now: float) -> float:
+        """Bytes a second over the last few seconds."""
+        self._seen.append((now, self._done))
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_S:
+            self._seen.popleft()
+        then, had = self._seen[0]
+        return max(self._done - had, 0) / max(now - then, 1e-3)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from gitexp.cli.exchanged import exchange_to_json, say_pulled
-from gitexp.cli.opening import EXPERIMENT, RUN, open_repository
+from gitexp.cli.opening import EXPERIMENT, open_repository
 from gitexp.cli.progress import Progress
+from gitexp.cli.sharing import REMOTE_THEN_RUNS, open_sharing, remote_and_runs
 from gitexp.cli.terminal import show_json
-from gitexp.sharing.exchange import Sharing
 from gitexp.sharing.selection import Selection
 
 
 @click.command(short_help="Bring runs here from a remote.")
-@click.argument("words", metavar="[REMOTE] [RUNS]...", nargs=-1, type=RUN)
+@click.argument("words", metavar="[REMOTE] [RUNS]...", nargs=-1, type=REMOTE_THEN_RUNS)
 @click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
 @click.option("--artifacts", is_flag=True, help="Large artifacts too; without it they come when asked for.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -33,8 +31,8 @@ def command(
     gitexp pull origin -e nyc-taxi --artifacts
     """
     repository = open_repository()
-    remote, *runs = words or (None,)
-    sharing = Sharing(repository, remote, engine=os.environ.get("GITEXP_TRANSPORT", "auto"))
+    remote, runs = remote_and_runs(repository, words)
+    sharing = open_sharing(repository, remote)
     with Progress("Pulling") as listener:
         done = sharing.pull(Selection(runs=runs, experiments=experiments), artifacts=artifacts, listener=listener)
     if as_json:

@@ -161,12 +161,14 @@ def _artifacts(view: RunView, terminal: Terminal, most: int) -> Iterator[str]:
     artifacts = list(view.artifacts.values())
     if artifacts:
         total = size(sum(artifact.size_bytes for artifact in artifacts))
-        yield _title("Artifacts", f"{plural(len(artifacts), 'file')}, {total}", terminal)
+        here = sum(artifact.is_here for artifact in artifacts)
+        away = "" if here == len(artifacts) else f"; {here:,} of them here: gitexp get {view.id} fetches the others"
+        yield _title("Artifacts", f"{plural(len(artifacts), 'file')}, {total}{away}", terminal)
         shown = artifacts[:most]
         columns = [
             Column(title="", cells=[Cell(printable(item.path)) for item in shown], widest=1000, narrowest=12),
             Column(title="", cells=[Cell(size(item.size_bytes)) for item in shown], right=True),
-            Column(title="", cells=[Cell("" if item.is_here else "not on this machine", "yellow") for item in shown]),
+            Column(title="", cells=[Cell("" if item.is_here else "not here", "yellow") for item in shown]),
         ]
         yield from render(columns, terminal, indent=2, titles=False)
         yield from _and_more(len(artifacts), most, terminal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitexp.domain.config import RemoteSettings
@@ -11,7 +11,7 @@ from gitexp.domain.masking import mask_url
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import NotFound, UsageError
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import Namespace, is_run_name
+from gitexp.sharing.namespace import HEADS, Namespace, is_run_name
 from gitexp.sharing.records import RecordPusher, Shared, pull_records
 from gitexp.sharing.selection import Selection
 from gitexp.sharing.sent import SentRuns
@@ -50,10 +50,12 @@ class Listener:
     """Who is told of the progress.
 
     Attributes:
+        on_stage: what travels from now on, "artifacts" or "records"; bytes are counted anew.
         on_total: a number of bytes that will travel besides those told before.
-        on_bytes: a number of bytes that have travelled.
+        on_bytes: a number of bytes that have travelled; from any thread.
     """
 
+    on_stage: Callable[[str], None] = lambda _what: None
     on_total: OnBytes = lambda _size: None
     on_bytes: OnBytes = lambda _size: None
 
@@ -72,9 +74,9 @@ class Sharing:
     def __init__(self, repository: Repository, remote: str | None = None, *, engine: str = "auto") -> None:
         self._repository = repository
         self.remote = find_remote(repository.git, remote)
-        self._settings = repository.config.remotes.get(self.remote.name, RemoteSettings())
-        self._engine = self._settings.engine if engine == "auto" else engine
-        self.namespace = Namespace.named(self._settings.refs)
+        self.settings = repository.config.remotes.get(self.remote.name, RemoteSettings())
+        self._engine = self.settings.engine if engine == "auto" else engine
+        self.namespace = Namespace.named(self.settings.refs)
 
     def push(self, selection: Selection, *, artifacts: bool = True, listener: Listener | None = None) -> Exchange:
         """Bring runs there: first their artifacts, then their records, each run whole or not at all.
@@ -87,9 +89,25 @@ class Sharing:
         wanted = selection.of_ours(self._repository)
         runs = [tip for name, tip in wanted.items() if is_run_name(name)]
         travelled = self._upload(runs, listener) if artifacts else Transferred()
+        listener.on_stage("records")
         pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
         records = pusher.push(wanted, listener.on_bytes)
         return Exchange(remote=self.remote, records=records, artifacts=travelled)
+
+    def push_changes(self, runs: Sequence[str]) -> Exchange:
+        """Bring what changed of runs there, as far as they are there; no others, and no artifacts.
+
+        Args:
+            runs: as `Selection.runs`.
+
+        Raises:
+            as `push`
+        """
+        there = self.refs()
+        ours = Selection(runs=runs).of_ours(self._repository)
+        wanted = {name: tip for name, tip in ours.items() if name in there and is_run_name(name)}
+        pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
+        return Exchange(remote=self.remote, records=pusher.push(wanted, lambda _size: None))
 
     def pull(self, selection: Selection, *, artifacts: bool = False, listener: Listener | None = None) -> Exchange:
         """Bring runs here: their records, and their artifacts if they are asked for.
@@ -100,6 +118,7 @@ class Sharing:
         """
         listener = listener or Listener()
         transport = self._transport(push=False)
+        listener.on_stage("records")
         records = pull_records(self._repository, transport, self.namespace, selection, listener.on_bytes)
         travelled = Transferred()
         if artifacts:
@@ -117,6 +136,7 @@ class Sharing:
             return Transferred()
         place = self.artifact_store(wanted)
         size = sum(pointer.size_bytes for pointer in wanted)
+        listener.on_stage("artifacts")
         listener.on_total(size)
         try:
             place.download(wanted, content, listener.on_bytes)
@@ -127,14 +147,39 @@ class Sharing:
             return Transferred(place=place.name, count=len(came), size_bytes=size, missing=missing)
         return Transferred(place=place.name, count=len(wanted), size_bytes=size)
 
+    def refs(self) -> dict[str, str]:
+        """The runs and experiments that the remote has, by the names they have here; nothing else is transferred.
+
+        Raises:
+            RemoteFailed: the remote cannot be reached.
+        """
+        return self.namespace.here(self._transport(push=False).refs(self.namespace.wanted))
+
+    def has_branches(self) -> bool:
+        """Whether the remote has runs as branches. Raises RemoteFailed."""
+        return bool(self._transport(push=False).refs((Namespace.named(HEADS).prefix,)))
+
+    def unsent(self, runs: Mapping[str, str]) -> set[Pointer]:
+        """The content behind pointers of runs (tips by ref) that is here and, as far as is known, not there.
+
+        Raises:
+            RemoteFailed: the place cannot be reached.
+        """
+        content = self._repository.content
+        if next(content.list(), None) is None:
+            return set()
+        sent = self._sent()
+        pointers = self._pointers(tip for tip in runs.values() if tip not in sent)
+        here = {pointer for pointer in pointers if content.contains(pointer)}
+        return self.artifact_store(here).lacking(here) if here else set()
+
     def artifact_store(self, pointers: Collection[Pointer]) -> ArtifactStore:
         """Where the artifacts of this remote's runs are: where the settings say, else its LFS server, else it itself.
 
         Args:
             pointers: some that are to travel; a server is asked about one of them, to see whether it is there.
         """
-        said = self._settings.artifacts
-        place = (self._repository.config.artifacts_store or said) if said == "auto" else said
+        place = self._place
         name = mask_url(self.remote.name)
         if place not in ("auto", "git", "lfs"):
             from gitexp.store.artifacts.objectstore import ObjectStore  # an extra
@@ -165,7 +210,7 @@ class Sharing:
         content = self._repository.content
         if next(content.list(), None) is None:
             return Transferred()
-        sent = SentRuns(self._repository.git.gitexp_dir, self.remote.push_url)
+        sent = self._sent()
         unsent = [commit for commit in commits if commit not in sent]
         travelled = self._upload_pointers(self._pointers(unsent), listener)
         if not travelled.missing:
@@ -180,11 +225,23 @@ class Sharing:
         lacking = place.lacking(pointers)
         here = {pointer for pointer in lacking if content.contains(pointer)}
         size = sum(pointer.size_bytes for pointer in here)
+        listener.on_stage("artifacts")
         listener.on_total(size)
         if here:
             place.upload(here, content, listener.on_bytes)
         missing = tuple(sorted(lacking - here, key=lambda pointer: pointer.sha256))
         return Transferred(place=place.name, count=len(here), size_bytes=size, missing=missing)
+
+    @property
+    def _place(self) -> str:
+        """Where the settings say that artifacts are."""
+        said = self.settings.artifacts
+        return (self._repository.config.artifacts_store or said) if said == "auto" else said
+
+    def _sent(self) -> SentRuns:
+        return SentRuns(
+            self._repository.git.gitexp_dir, f"{self.remote.push_url}\n{self.namespace.prefix}\n{self._place}"
+        )
 
     def _pointers(self, commits: Iterable[str]) -> set[Pointer]:
         runs = self._repository.runs

@@ -11,10 +11,10 @@ _DIGITS = 40
 
 
 class SentRuns:
-    """Commits of runs all of whose artifacts were seen at one address."""
+    """Commits of runs all of whose artifacts were seen at one place, whatever text names it."""
 
-    def __init__(self, gitexp_dir: str, url: str) -> None:
-        digest = hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    def __init__(self, gitexp_dir: str, place: str) -> None:
+        digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._path = os.path.join(gitexp_dir, "sent", digest)
         self._known = self._load()
 
