@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from gitexp.domain.config import RemoteSettings
 from gitexp.domain.masking import mask_url
 from gitexp.domain.pointer import Pointer
-from gitexp.errors import NotFound, UsageError
+from gitexp.errors import NotFound
 from gitexp.repo import Repository
 from gitexp.sharing.namespace import HEADS, Namespace, is_run_name
+from gitexp.sharing.places import chosen_store
 from gitexp.sharing.records import RecordPusher, Shared, pull_records
 from gitexp.sharing.selection import Selection
 from gitexp.sharing.sent import SentRuns
@@ -171,35 +172,22 @@ class Sharing:
         sent = self._sent()
         pointers = self._pointers(tip for tip in runs.values() if tip not in sent)
         here = {pointer for pointer in pointers if content.contains(pointer)}
-        return self.artifact_store(here).lacking(here) if here else set()
+        return self.artifact_store(here, push=True).lacking(here) if here else set()
 
-    def artifact_store(self, pointers: Collection[Pointer]) -> ArtifactStore:
+    def artifact_store(self, pointers: Collection[Pointer], *, push: bool = False) -> ArtifactStore:
         """Where the artifacts of this remote's runs are: where the settings say, else its LFS server, else it itself.
 
         Args:
-            pointers: some that are to travel; a server is asked about one of them, to see whether it is there.
+            pointers: some that are to travel; a server is asked about them, to see whether it is there.
+            push: whether they are to travel there.
         """
-        place = self._place
-        name = mask_url(self.remote.name)
-        if place not in ("auto", "git", "lfs"):
-            from gitexp.store.artifacts.objectstore import ObjectStore  # an extra
-
-            root = self._repository.git.work_tree or self._repository.git.git_dir
-            return ObjectStore(place if "://" in place else os.path.join(root, os.path.expanduser(place)))
-        if place != "git" and self.remote.kind in ("http", "ssh"):
-            from gitexp.store.artifacts.lfs import LfsStore  # paths have none
-            from gitexp.store.artifacts.lfs_endpoint import LfsServer
-
-            lfs = LfsStore(LfsServer(self._repository.git, self.remote), name)
-            if place == "lfs" or lfs.is_there(pointers):
-                return lfs
-        elif place == "lfs":
-            raise UsageError(f"'{name}' is reached by a path, and has no Git LFS server.")
-        return InBandStore(
+        git = self._repository.git
+        chosen = chosen_store(git, self.remote, self._place, pointers, push=push)
+        return chosen or InBandStore(
             lambda push: self._transport(push=push),
             self.namespace.prefix,
-            make_scratch(self._repository.git.gitexp_dir),
-            name,
+            make_scratch(git.gitexp_dir),
+            mask_url(self.remote.name),
         )
 
     def _upload(self, commits: Iterable[str], listener: Listener) -> Transferred:
@@ -221,7 +209,7 @@ class Sharing:
         content = self._repository.content
         if not pointers:
             return Transferred()
-        place = self.artifact_store(pointers)
+        place = self.artifact_store(pointers, push=True)
         lacking = place.lacking(pointers)
         here = {pointer for pointer in lacking if content.contains(pointer)}
         size = sum(pointer.size_bytes for pointer in here)

@@ -6,30 +6,33 @@ import json
 import os
 import shlex
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from gitexp.errors import AccessDenied, CorruptData
-from gitexp.store.git.config import read_file
-from gitexp.store.git.credentials import CredentialSource
-from gitexp.store.git.remotes import Remote, kind_of
+from gitexp.domain.masking import mask_url
+from gitexp.errors import AccessDenied, CorruptData, RemoteFailed, UsageError
+from gitexp.store.git.config import GitConfig, read_file
+from gitexp.store.git.remotes import Remote, kind_of, rewritten
 from gitexp.store.git.repository import GitRepository
-from gitexp.store.git.transport import find_git
 
 UPLOAD, DOWNLOAD = "upload", "download"
 
 _SSH_PATIENCE_S = 60
 _MARGIN_S = 30
-_NO_SUCH_COMMAND = (126, 127, 128)
+_SSH_FAILED = 255
+_COMMAND = "git-lfs-authenticate"
+_PORT_OPTIONS = {"plink": "-P", "putty": "-P", "tortoiseplink": "-P"}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An address of the Batch API, and headers that say who we are.
+    """An address of the Batch API.
 
     Attributes:
+        headers: what an ssh server gave us to say who we are.
         expires: when the headers stop being good, by the monotonic clock; None where they do not.
     """
 
@@ -39,43 +42,41 @@ class Endpoint:
 
 
 class LfsServer:
-    """Finds the endpoints of one remote; asks for credentials once they are needed, as git does."""
+    """Finds the endpoints of one remote.
+
+    Attributes:
+        reason: why there is none, as the host said it; empty where it said nothing.
+    """
 
     def __init__(self, git: GitRepository, remote: Remote) -> None:
         self._git = git
         self._remote = remote
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints: dict[str, Endpoint | None] = {}
+        self._lock = threading.Lock()
+        self.reason = ""
 
     def endpoint(self, operation: str) -> Endpoint | None:
-        """Where to ask for "upload" or "download"; None where the remote cannot have an LFS server."""
-        known = self._endpoints.get(operation)
-        if known and (known.expires is None or known.expires > time.monotonic() + _MARGIN_S):
-            return known
-        found = self._find(operation)
-        if found:
-            self._endpoints[operation] = found
-        return found
-
-    def log_in(self, endpoint: Endpoint, *, rejected: bool) -> None:
-        """Put what git knows about us into the headers of an endpoint that asked for it.
+        """Where to ask for "upload" or "download"; None where there is no LFS server.
 
         Raises:
-            AccessDenied: git knows nothing, or what it knew was refused.
+            AccessDenied: ssh does not let us in.
+            RemoteFailed: the host cannot be reached by ssh.
         """
-        source = CredentialSource(self._git, endpoint.url, find_git(self._git.environ))
-        found = (None if rejected else source.given()) or source.ask()
-        if found is None or endpoint.headers.get("Authorization") == _basic(found.username, found.password):
-            if found is not None:
-                source.report(found, good=False)
-            raise AccessDenied(
-                f"The Git LFS server '{_shown(endpoint.url)}' wants to know who we are, and git has no credentials"
-                " that it takes."
-            )
-        endpoint.headers["Authorization"] = _basic(found.username, found.password)
+        with self._lock:
+            known = self._endpoints.get(operation)
+            if known and known.expires is not None and known.expires < time.monotonic() + _MARGIN_S:
+                del self._endpoints[operation]
+            if operation not in self._endpoints:
+                self._endpoints[operation] = self._find(operation)
+            return self._endpoints[operation]
+
+    def forget(self) -> None:
+        """Ask for the endpoints anew: what ssh gave us is not accepted any more."""
+        with self._lock:
+            self._endpoints.clear()
 
     def _find(self, operation: str) -> Endpoint | None:
-        own = self._configured()
-        url = own or (self._remote.push_url if operation == UPLOAD else self._remote.url)
+        url, is_api = _address(self._git, self._remote, operation)
         kind = kind_of(url)
         if kind == "ssh":
             return self._ask_by_ssh(url, operation)
@@ -83,73 +84,101 @@ class LfsServer:
             return None
         parts = urlsplit(url)
         path = parts.path.rstrip("/")
-        if not own:
+        if not is_api:
             path += "/info/lfs" if path.endswith(".git") else ".git/info/lfs"
-        headers = {}
-        for line in self._extra_headers(url):
-            name, _, value = line.partition(":")
-            headers[name.strip()] = value.strip()
-        return Endpoint(urlunsplit((parts.scheme, parts.netloc, path, "", "")), headers)
-
-    def _configured(self) -> str | None:
-        """`lfs.url`, `remote.<name>.lfsurl`, in git's configuration or in the repository's `.lfsconfig`."""
-        shared = None
-        if self._git.work_tree:
-            shared = read_file(os.path.join(self._git.work_tree, ".lfsconfig"))
-        for section, name, subsection in (("lfs", "url", ""), ("remote", "lfsurl", self._remote.name)):
-            found = self._git.config(section, name, subsection) or (shared and shared.get(section, name, subsection))
-            if found:
-                return found
-        return None
-
-    def _extra_headers(self, url: str) -> list[str]:
-        lines = [value for base, value in self._git.config_entries("http", "extraHeader") if url.startswith(base)]
-        for_all = self._git.config("http", "extraHeader")
-        return [*([for_all] if for_all else []), *lines]
+        return Endpoint(url=urlunsplit((parts.scheme, parts.netloc, path, "", "")))
 
     def _ask_by_ssh(self, url: str, operation: str) -> Endpoint | None:
         """`git-lfs-authenticate` on the host tells address and headers; a host without it has no LFS server."""
         target, port, path = _ssh_parts(url)
-        command = self._git.environ.get("GIT_SSH_COMMAND") or self._git.config("core", "sshCommand") or "ssh"
-        words = [*shlex.split(command), *(["-p", port] if port else []), target]
-        done = subprocess.run(
-            [*words, f"git-lfs-authenticate {shlex.quote(path)} {operation}"],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SSH_PATIENCE_S,
-            env=dict(self._git.environ),
-        )
+        if target.startswith("-") or path.startswith("-"):  # ssh would take it for an option
+            raise UsageError(f"'{mask_url(url)}' is not an address that ssh may be given.")
+        try:
+            done = subprocess.run(
+                [*self._ssh(port), target, f"{_COMMAND} {shlex.quote(path)} {operation}"],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SSH_PATIENCE_S,
+                env=dict(self._git.environ),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RemoteFailed(
+                f"'{target}' does not answer by ssh within {_SSH_PATIENCE_S} s.", hint="Try again."
+            ) from error
+        except OSError as error:
+            raise RemoteFailed(f"ssh cannot be started: {error.strerror}.") from error
         if done.returncode:
-            if done.returncode == 255:  # ssh itself
-                said = done.stderr.decode(errors="replace").strip().splitlines()
-                raise AccessDenied(f"'{target}' cannot be reached by ssh: {said[-1] if said else 'no reason given'}.")
+            lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+            self.reason = lines[-1].rstrip(".") if lines else ""
+            if done.returncode == _SSH_FAILED and _COMMAND not in self.reason:  # ssh itself, not what it started
+                raise AccessDenied(f"'{target}' cannot be reached by ssh: {self.reason or 'no reason given'}.")
             return None
         try:
             told: dict[str, Any] = json.loads(done.stdout)
-            life = float(told.get("expires_in") or 0)
+            life = _life(told)
             headers = {str(name): str(value) for name, value in (told.get("header") or {}).items()}
-            return Endpoint(str(told["href"]).rstrip("/"), headers, time.monotonic() + life if life else None)
+            url = str(told["href"]).rstrip("/")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptData(f"What git-lfs-authenticate on '{target}' says makes no sense.") from error
+            raise CorruptData(f"What {_COMMAND} on '{target}' says makes no sense.") from error
+        return Endpoint(url=url, headers=headers, expires=time.monotonic() + life if life is not None else None)
+
+    def _ssh(self, port: str) -> list[str]:
+        """The beginning of a command line for ssh, as git finds it; a command that somebody chose is the shell's."""
+        environ = self._git.environ
+        command = environ.get("GIT_SSH_COMMAND") or self._git.config("core", "sshCommand")
+        program = command or environ.get("GIT_SSH") or "ssh"
+        variant = environ.get("GIT_SSH_VARIANT") or self._git.config("ssh", "variant")
+        if variant is None or variant == "auto":
+            first = (program.split() or ["ssh"])[0] if command else program
+            variant = os.path.basename(first).lower().removesuffix(".exe")
+        options = [_PORT_OPTIONS.get(variant, "-p"), port] if port and variant != "simple" else []
+        return [*(["sh", "-c", f'{command} "$@"', "ssh"] if command else [program]), *options]
+
+
+def can_have_lfs(git: GitRepository, remote: Remote, *, push: bool) -> bool:
+    """Whether a remote with such an address can have an LFS server at all; nobody is asked."""
+    return kind_of(_address(git, remote, UPLOAD if push else DOWNLOAD)[0]) in ("http", "ssh")
+
+
+def _address(git: GitRepository, remote: Remote, operation: str) -> tuple[str, bool]:
+    """Where to ask, by git's configuration, `.lfsconfig` or the remote, and whether that is the Batch API itself."""
+    shared = read_file(os.path.join(git.work_tree, ".lfsconfig")) if git.work_tree else GitConfig()
+    places = [("lfs", "url", ""), ("remote", "lfsurl", remote.name)]
+    if operation == UPLOAD:
+        places = [("lfs", "pushurl", ""), places[0], ("remote", "lfspushurl", remote.name), places[1]]
+    for section, name, subsection in places:
+        found = git.config(section, name, subsection) or shared.get(section, name, subsection)
+        if found:
+            return rewritten(git, found), True
+    return (remote.push_url if operation == UPLOAD else remote.url), False
+
+
+def expiry(told: dict[str, Any]) -> float | None:
+    """When something with `expires_in` or `expires_at` stops being good, by the monotonic clock; None: never."""
+    life = _life(told)
+    return None if life is None else time.monotonic() + life - _MARGIN_S
+
+
+def _life(told: dict[str, Any]) -> float | None:
+    """For how many seconds something is good. `expires_in` counts first: it asks for no clock that is right."""
+    if told.get("expires_in"):
+        return float(told["expires_in"])
+    if told.get("expires_at"):
+        from datetime import UTC, datetime  # rare
+
+        when = datetime.fromisoformat(str(told["expires_at"]))
+        if when.year > 1:  # what Go calls no time at all
+            return when.replace(tzinfo=when.tzinfo or UTC).timestamp() - time.time()
+    return None
 
 
 def _ssh_parts(url: str) -> tuple[str, str, str]:
     """User and host, port (or nothing) and path of an ssh address."""
     if "://" in url:
         parts = urlsplit(url)
-        target = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname or ""
-        return target, str(parts.port or ""), parts.path.lstrip("/") if parts.path.startswith("/~") else parts.path
-    target, _, path = url.partition(":")
+        host = parts.hostname or ""
+        target = f"{parts.username}@{host}" if parts.username else host
+        return target, str(parts.port or ""), parts.path[1:] if parts.path.startswith("/~") else parts.path
+    target, _, path = url.partition(":") if "[" not in url else url.replace("[", "").rpartition("]:")
     return target, "", path
-
-
-def _basic(username: str, password: str) -> str:
-    import base64  # only where we are asked
-
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", ""))

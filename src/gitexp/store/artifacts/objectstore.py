@@ -1,39 +1,72 @@
-"""Artifacts in an object store (`s3://`, `gs://`, `az://`) or a folder, through obstore."""
+"""Artifacts in an object store (`s3://`, `gs://`, `az://`), through obstore."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from gitexp.domain.masking import mask_url
 from gitexp.domain.pointer import Pointer
-from gitexp.errors import AccessDenied, CorruptData, NotFound, RemoteFailed, UsageError
+from gitexp.errors import AccessDenied, NotFound, RemoteFailed, UsageError
+from gitexp.store.arriving import Arriving
+from gitexp.store.artifacts.outgoing import Outgoing
+from gitexp.store.artifacts.sidebyside import side_by_side
+from gitexp.store.artifacts.store import OnBytes
 from gitexp.store.content import ContentStore
-from gitexp.store.git.transport import OnBytes
 
-SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "file", "http", "https")
-AT_ONCE = 8
+CLOUDS = {
+    "s3": "Amazon S3", "s3a": "Amazon S3",
+    "gs": "Google Cloud Storage",
+    "az": "Azure", "azure": "Azure", "adl": "Azure", "abfs": "Azure", "abfss": "Azure",
+}  # fmt: skip
+AT_ONCE = 4
+ASK_AT_ONCE = 16
 PART = 8 << 20
-PIECE = 4 << 20
+MOST_PARTS = 9_000
+"""S3 takes 10,000 for one object."""
+PIECE = 2 << 20
 
-T = TypeVar("T")
+_CLIENT = {
+    "allow_http": True,  # where the user's own endpoint is without TLS
+    "connect_timeout": timedelta(seconds=20),
+    "read_timeout": timedelta(seconds=60),
+    "timeout": timedelta(days=2),  # of a whole transfer, however large
+}
+_RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+
+_LOGIN_HINTS = {
+    "Amazon S3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or type: aws configure; "
+    "a store that is not Amazon's needs AWS_ENDPOINT_URL, too.",
+    "Google Cloud Storage": "Set GOOGLE_APPLICATION_CREDENTIALS to the path of a key file, "
+    "or type: gcloud auth application-default login",
+    "Azure": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY.",
+}
+_NOBODY = ("169.254.169.254", "metadata.google.internal", "Missing", "must be specified", "CredentialsError")
+"""What is said where no credentials were found, and the machine's own were asked for."""
 
 
 class ObjectStore:
     """See `ArtifactStore`. Content lies at `<url>/<aa>/<bb>/<sha256>`, as on this machine.
 
     Args:
-        url: like `s3://bucket/runs`, or a folder. Who we are comes from the environment, as the cloud's own tools
-            read it: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_...`.
+        url: like `s3://bucket/runs`. Who we are comes from where the cloud's own tools have it: `AWS_...` variables and
+            `~/.aws`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_...`.
 
     Raises:
         UsageError: obstore is not installed, or it cannot make sense of the address.
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
+        self._cloud = CLOUDS.get(urlsplit(url).scheme, "")
+        if not self._cloud:
+            raise UsageError(
+                f"Artifacts cannot be kept at '{mask_url(url)}'.",
+                hint="Use s3://, gs://, az:// or the path of a folder.",
+            )
         try:
             import obstore  # an extra
             from obstore.store import from_url
@@ -43,104 +76,111 @@ class ObjectStore:
                 hint="pip install 'gitexp[cloud]'",
             ) from error
         self._obstore: Any = obstore
-        self._url = url
+        open_store: Any = from_url
         options: dict[str, Any] = {}
-        if _is_folder(url):
-            os.makedirs(_folder(url), exist_ok=True)
-            url = f"file://{_folder(url)}"
-        elif os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            options["client_options"] = {"allow_http": True}
+        if self._cloud == "Amazon S3":
+            from gitexp.store.artifacts.aws_profile import read_profile
+
+            options["config"] = read_profile()
         try:
-            self._store: Any = from_url(url, **options)
+            self._store: Any = open_store(url, client_options=_CLIENT, retry_config=_RETRIES, **options)
         except Exception as error:  # each store has exceptions of its own
-            raise UsageError(f"'{mask_url(self._url)}' cannot be used for artifacts: {_reason(error)}.") from error
+            raise UsageError(
+                f"'{mask_url(url)}' cannot be used for artifacts: {_reason(error)}.", hint=_LOGIN_HINTS[self._cloud]
+            ) from error
 
     @property
     def name(self) -> str:
         return mask_url(self._url)
 
     def lacking(self, pointers: Collection[Pointer]) -> set[Pointer]:
-        there = dict(self._each(self._size, pointers))
-        return {pointer for pointer in pointers if there[pointer] != pointer.size_bytes}
+        lacking: set[Pointer] = set()
+
+        def look(pointer: Pointer, _tell: OnBytes) -> None:
+            with self._explained():
+                try:
+                    size = self._obstore.head(self._store, _key(pointer))["size"]
+                except FileNotFoundError:
+                    size = None
+            if size != pointer.size_bytes:
+                lacking.add(pointer)
+
+        side_by_side(look, pointers, lambda _: None, at_once=ASK_AT_ONCE)
+        return lacking
 
     def upload(self, pointers: Collection[Pointer], content: ContentStore, on_bytes: OnBytes) -> None:
-        def send(pointer: Pointer) -> None:
+        def send(pointer: Pointer, tell: OnBytes) -> None:
+            part = max(PART, -(-pointer.size_bytes // MOST_PARTS))
             with content.open(pointer) as file:
-                counted = _Counted(file, on_bytes)
-                self._obstore.put(self._store, _key(pointer), counted, chunk_size=PART, max_concurrency=2)
+                data = Outgoing(file, pointer, tell)
+                what = iter(data) if pointer.size_bytes > part else b"".join(data)
+                with self._explained():
+                    self._obstore.put(self._store, _key(pointer), what, chunk_size=part, max_concurrency=2)
 
-        list(self._each(send, pointers))
+        side_by_side(send, self.lacking(pointers), on_bytes, at_once=AT_ONCE)
 
     def download(self, pointers: Collection[Pointer], content: ContentStore, on_bytes: OnBytes) -> None:
-        def receive(pointer: Pointer) -> bool:
-            try:
-                with content.arriving(pointer) as arriving:
-                    for piece in self._read(pointer, arriving.received):
-                        arriving.write(piece)
-                        on_bytes(len(piece))
-                    arriving.finish()
-            except FileNotFoundError:
-                return False
-            return True
+        missing: list[Pointer] = []
 
-        missing = [pointer for pointer, came in self._each(receive, pointers) if not came]
+        def receive(pointer: Pointer, tell: OnBytes) -> None:
+            with content.arriving(pointer) as arriving, self._explained():
+                tell(arriving.received)
+                try:
+                    for piece in self._read(pointer, arriving, tell):
+                        arriving.write(piece)
+                        tell(len(piece))
+                except FileNotFoundError as error:
+                    if "NoSuchBucket" in str(error):
+                        raise
+                    missing.append(pointer)
+                    return
+                arriving.finish()
+
+        side_by_side(receive, pointers, on_bytes, at_once=AT_ONCE)
         if missing:
             raise NotFound(f"{len(missing)} artifacts are not at {self.name}.")
 
-    def _read(self, pointer: Pointer, start: int) -> Iterator[memoryview]:
-        """The content from `start` on, in pieces; a range is only asked for where something is here already."""
+    def _read(self, pointer: Pointer, arriving: Arriving, tell: OnBytes) -> Iterator[memoryview]:
+        """What is not here yet, in pieces; all of it from stores that cannot give the rest."""
+        start = arriving.received
         if start and start == pointer.size_bytes:
             return
-        options: dict[str, Any] = {"range": (start, pointer.size_bytes)} if start else {}
-        found = self._obstore.get(self._store, _key(pointer), options=options)
-        if start and found.range != (start, pointer.size_bytes):
-            raise CorruptData(f"{self.name} answers with another part than was asked for.")
+        found = None
+        if start:
+            try:
+                found = self._obstore.get(self._store, _key(pointer), options={"range": (start, pointer.size_bytes)})
+            except self._obstore.exceptions.GenericError as error:
+                if "non-partial" not in str(error) and "range" not in str(error).lower():
+                    raise
+            if found is None or found.range != (start, pointer.size_bytes):
+                found = None
+                tell(-start)
+                arriving.restart()
+        found = found or self._obstore.get(self._store, _key(pointer))
         for piece in found.stream(min_chunk_size=PIECE):
             yield memoryview(piece)
 
-    def _size(self, pointer: Pointer) -> int | None:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What goes wrong is told in our words."""
         try:
-            size: int = self._obstore.head(self._store, _key(pointer))["size"]
-        except FileNotFoundError:
-            return None
-        return size
-
-    def _each(self, act: Callable[[Pointer], T], pointers: Iterable[Pointer]) -> Iterator[tuple[Pointer, T]]:
-        """Act on several at once; what goes wrong is told in our words."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gitexp-objects") as pool:
-            futures = {pool.submit(act, pointer): pointer for pointer in pointers}
-            try:
-                for future, pointer in futures.items():
-                    yield pointer, future.result()
-            except BaseException as error:
-                for future in futures:
-                    future.cancel()
-                if isinstance(error, Exception) and type(error).__module__.startswith("obstore"):
-                    denied = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
-                    kind = AccessDenied if denied else RemoteFailed
-                    raise kind(f"{self.name} failed: {_reason(error)}.", hint="Try again.") from error
+            yield
+        except FileNotFoundError as error:
+            raise RemoteFailed(f"{self.name} cannot be used: there is no such bucket or container.") from error
+        except Exception as error:
+            kind = type(error)
+            if not kind.__module__.startswith("obstore"):
                 raise
-
-
-class _Counted:
-    """A file that tells how much of it has been read."""
-
-    def __init__(self, file: Any, on_bytes: OnBytes) -> None:
-        self._file = file
-        self._on_bytes = on_bytes
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._file.read(size)
-        self._on_bytes(len(data))
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        position: int = self._file.seek(offset, whence)
-        return position
-
-    def tell(self) -> int:
-        position: int = self._file.tell()
-        return position
+            if kind.__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
+                raise AccessDenied(
+                    f"{self.name} does not let us: {_reason(error)}.", hint=_LOGIN_HINTS[self._cloud]
+                ) from error
+            if any(word in str(error) for word in _NOBODY):
+                raise AccessDenied(
+                    f"{self.name} wants to know who we are, and no credentials were found.",
+                    hint=_LOGIN_HINTS[self._cloud],
+                ) from error
+            raise RemoteFailed(f"{self.name} fails: {_reason(error)}.", hint="Try again.") from error
 
 
 def _key(pointer: Pointer) -> str:
@@ -148,13 +188,14 @@ def _key(pointer: Pointer) -> str:
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
-def _is_folder(url: str) -> bool:
-    return "://" not in url or url.startswith("file://")
-
-
-def _folder(url: str) -> str:
-    return os.path.abspath(os.path.expanduser(urlsplit(url).path if url.startswith("file://") else url))
-
-
 def _reason(error: BaseException) -> str:
-    return str(error).split("\n", 1)[0].strip().rstrip(".")[:300] or type(error).__name__
+    """What is worth telling: the server's own message, else the first line without its prefixes."""
+    text = str(error).split("\n\nDebug source", 1)[0]
+    for tag in ("Message", "Code"):
+        _, found, rest = text.partition(f"<{tag}>")
+        if found:
+            return rest.partition("<")[0].strip().rstrip(".")
+    first = text.split("\n", 1)[0]
+    for prefix in ("Server returned non-2xx status code: ", "HTTP error: "):
+        first = first.rpartition(prefix)[2]
+    return first.strip().rstrip(".: ")[:300] or type(error).__name__

@@ -6,10 +6,16 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gitexp.domain.pointer import Pointer
+from gitexp.errors import RemoteFailed
 from gitexp.store.content import ContentStore
 
 OnBytes = Callable[[int], None]
-"""Called with a number of bytes that were sent or received, from any thread."""
+"""Called with a number of bytes that were sent or received, from any thread; with a negative one for those that have
+to travel again."""
+
+
+class ObjectRefused(RemoteFailed):
+    """One object is not taken or given; others may be."""
 
 
 class ArtifactStore(Protocol):
@@ -17,7 +23,8 @@ class ArtifactStore(Protocol):
 
     Promises: content that was uploaded can be downloaded by whoever may read there; nothing is read whole into memory;
     a transfer that was cut goes on where it stopped, as far as the place allows, when it is asked for again; what
-    arrives with another SHA-256 or size than its pointer says is not kept.
+    arrives with another SHA-256 or size than its pointer says is not kept, and what is damaged here is not sent; what
+    is wrong with one object keeps no other from travelling; Ctrl-C ends all of them within a second or two.
 
     Raises (all methods):
         RemoteFailed: it cannot be reached, refuses us, or the connection broke.
@@ -25,7 +32,7 @@ class ArtifactStore(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it: `s3://bucket/runs`, `Git LFS at https://...`, `origin itself`."""
+        """What people call it: `s3://bucket/runs`, `Git LFS of origin`, `origin itself`."""
         ...
 
     def lacking(self, pointers: Collection[Pointer]) -> set[Pointer]:
@@ -37,6 +44,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             NotFound: the content is not on this machine.
+            CorruptData: the content on this machine is damaged.
         """
         ...
 

@@ -65,14 +65,14 @@ def find_remote(git: GitRepository, name: str | None = None) -> Remote:
         push_url = git.config("remote", "pushurl", name)
         return Remote(
             name=name,
-            url=_absolute(git, _instead(git, url)),
-            push_url=_absolute(git, _instead(git, push_url) if push_url else _instead(git, url, push=True)),
+            url=_absolute(git, rewritten(git, url)),
+            push_url=_absolute(git, rewritten(git, push_url) if push_url else rewritten(git, url, push=True)),
         )
     if kind_of(name) != "path" or os.path.isdir(name) or "/" in name:
-        url = _absolute(git, _instead(git, name))
+        url = _absolute(git, rewritten(git, name))
         if kind_of(url) == "path" and not os.path.isdir(path_of(url)):
             raise NotFound(f"There is no repository at '{name}'.")
-        return Remote(name=name, url=url, push_url=_absolute(git, _instead(git, name, push=True)))
+        return Remote(name=name, url=url, push_url=_absolute(git, rewritten(git, name, push=True)))
     listed = f"The remotes are {', '.join(names)}." if names else "Type: git remote add origin URL"
     raise NotFound(f"There is no remote '{name}'.", hint=listed)
 
@@ -96,7 +96,7 @@ def _usual_name(git: GitRepository) -> str:
     raise UsageError("Which remote?", hint=f"The remotes are {', '.join(names)}.")
 
 
-def _instead(git: GitRepository, url: str, *, push: bool = False) -> str:
+def rewritten(git: GitRepository, url: str, *, push: bool = False) -> str:
     """`url` with the longest `url.<base>.insteadOf` (or `pushInsteadOf`) that it begins with replaced."""
     for key in ("pushInsteadOf", "insteadOf") if push else ("insteadOf",):
         candidates = [(prefix, base) for base, prefix in git.config_entries("url", key) if url.startswith(prefix)]
