@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import gitexp
 from conftest import Git
 from gitexp.cli import execute
 from gitexp.cli.completion import BashWithColons
+from gitexp.cli.progress import Progress
 from gitexp.domain.config import parse_config
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import Status
@@ -564,6 +567,43 @@ def test_a_removal_that_is_refused_there(cli: Cli, ann: Path) -> None:
 
 
 # push, completion, upkeep
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_one_line_with_bytes_rate_and_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fits the terminal, counts each stage anew, takes bytes back, and leaves nothing; a pipe gets nothing."""
+    moments = iter(range(1000))
+    whole = "Pushing artifacts  ━━━━━━━━━────  75%  30.0 MB of 40.0 MB, 7.5 MB/s, 1.3 s left"
+    for columns, drawn in ((80, whole), (46, "Pushing artifacts  75%  30.0 MB of 40.0 MB, …")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        screen = Screen()
+        monkeypatch.setattr(sys, "stderr", screen)
+        with Progress("Pushing", lambda: float(next(moments))) as listener:
+            listener.on_stage("artifacts")
+            listener.on_bytes(0)
+            listener.on_total(40_000_000)
+            for _ in range(4):
+                listener.on_bytes(10_000_000)
+            listener.on_bytes(-10_000_000)
+            listener.on_stage("records")
+            listener.on_bytes(2_000)
+        *lines, last = screen.getvalue().split("\r\x1b[K")
+        assert last == ""
+        assert all(len(line) < columns for line in lines)
+        assert lines[4] == drawn
+        assert lines[-1].startswith("Pushing records  2.0 kB, ")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with Progress("Pushing", lambda: float(next(moments))) as listener:
+        listener.on_bytes(5)
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
 def test_push_and_pull_take_a_run_without_a_remote(cli: Cli, ann: Path) -> None:

@@ -19,6 +19,9 @@ from gitexp.repo import Repository, Runs
 MOST = 50
 WIDTH_OF_MARKDOWN = 400
 
+MOST_LOOKED_INTO = 1000
+"""Of how many runs it is found out whether their artifacts are here."""
+
 
 @click.command(short_help="List runs.")
 @click.option("--where", metavar="QUERY", default="", type=SEARCH, help="Only runs that match.")
@@ -118,11 +121,12 @@ def _say_what_is_not_shown(runs: Runs, hidden: int) -> None:
 
 def _say_what_is_not_here(repository: Repository, runs: Runs) -> None:
     """Of runs that others made only the records come by themselves."""
-    away = sum(repository.lacks_artifacts(run) for run in runs[:MOST])
+    away = sum(repository.lacks_artifacts(run) for run in runs[:MOST_LOOKED_INTO])
     if away:
         terminal = look(sys.stderr)
-        one = "has an artifact that is" if away == 1 else "have artifacts that are"
-        tell(terminal.paint(f"{away:,} of them {one} not here: gitexp get RUN, or gitexp pull --artifacts.", "dim"))
+        count = f"At least {away:,}" if len(runs) > MOST_LOOKED_INTO else f"{away:,}"
+        have = "has artifacts that are" if away == 1 else "have artifacts that are"
+        tell(terminal.paint(f"{count} of them {have} not here: gitexp get RUN, or gitexp pull --artifacts.", "dim"))
 
 
 def _say_there_is_none(is_searched: bool, unknown: Mapping[str, list[str]]) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 from gitexp.cli.table import cut
@@ -18,7 +19,7 @@ FIRST_AFTER_S = 0.3
 """What is done sooner draws nothing."""
 
 RATE_OVER_S = 5.0
-BAR = 24
+WIDEST_BAR, NARROWEST_BAR = 24, 6
 
 
 class Progress:
@@ -26,13 +27,15 @@ class Progress:
 
     Args:
         what: is done, like "Pushing".
+        clock: the time in seconds.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._what = what
+        self._clock = clock
         self._terminal = look(sys.stderr)
         self._lock = threading.Lock()
-        self._began = self._drawn = time.monotonic()
+        self._began = self._drawn = clock()
         self._stage = ""
         self._total = self._done = 0
         self._seen: deque[tuple[float, int]] = deque([(self._began, 0)])
@@ -53,7 +56,7 @@ class Progress:
             if stage != self._stage:
                 self._stage = stage
                 self._total = self._done = 0
-                self._seen = deque([(time.monotonic(), 0)])
+                self._seen = deque([(self._clock(), 0)])
 
     def _add_total(self, size_bytes: int) -> None:
         with self._lock:
@@ -62,7 +65,7 @@ class Progress:
     def _add(self, size_bytes: int) -> None:
         with self._lock:
             self._done += size_bytes
-            now = time.monotonic()
+            now = self._clock()
             if self._terminal.is_pipe or now - self._drawn < EVERY_S or now - self._began < FIRST_AFTER_S:
                 return
             self._drawn = now
@@ -77,10 +80,15 @@ class Progress:
         if not 0 < self._done <= self._total:
             return f"{head}  {size(max(self._done, 0))}, {speed}"
         share = self._done / self._total
-        full, empty = self._terminal.glyph("━", "#"), self._terminal.glyph("─", "-")
-        bar = full * int(share * BAR) + empty * (BAR - int(share * BAR))
         left = f", {duration((self._total - self._done) / rate)} left" if rate > 0 and share < 1 else ""
-        return f"{head}  {bar} {share:4.0%}  {size(self._done)} of {size(self._total)}, {speed}{left}"
+        facts = f"{share:4.0%}  {size(self._done)} of {size(self._total)}, {speed}{left}"
+        room = self._terminal.width - 1 - len(f"{head}   {facts}")
+        if room < NARROWEST_BAR:
+            return f"{head} {facts}"
+        columns = min(room, WIDEST_BAR)
+        done = int(share * columns)
+        bar = self._terminal.glyph("━", "#") * done + self._terminal.glyph("─", "-") * (columns - done)
+        return f"{head}  {bar} {facts}"
 
     def _rate(self, now: float) -> float:
         """Bytes a second over the last few seconds."""
