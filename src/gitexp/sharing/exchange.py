@@ -89,7 +89,7 @@ class Sharing:
         listener = listener or Listener()
         wanted = selection.of_ours(self._repository)
         runs = [tip for name, tip in wanted.items() if is_run_name(name)]
-        travelled = self._upload(runs, listener) if artifacts else Transferred()
+        travelled = self._upload(runs, listener, anew=bool(selection.runs)) if artifacts else Transferred()
         listener.on_stage("records")
         pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
         records = pusher.push(wanted, listener.on_bytes)
@@ -190,16 +190,19 @@ class Sharing:
             mask_url(self.remote.name),
         )
 
-    def _upload(self, commits: Iterable[str], listener: Listener) -> Transferred:
+    def _upload(self, commits: Iterable[str], listener: Listener, *, anew: bool) -> Transferred:
         """Bring there what those runs point at, as far as it is here and not known to be there.
 
         A clone that has no content of its own is done at once, however many runs it has.
+
+        Args:
+            anew: ask about all of them: a place may have lost what it had.
         """
         content = self._repository.content
         if next(content.list(), None) is None:
             return Transferred()
         sent = self._sent()
-        unsent = [commit for commit in commits if commit not in sent]
+        unsent = [commit for commit in commits if anew or commit not in sent]
         travelled = self._upload_pointers(self._pointers(unsent), listener)
         if not travelled.missing:
             sent.add(unsent)

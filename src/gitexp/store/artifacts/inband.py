@@ -15,14 +15,13 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import CorruptData, NotFound, RemoteFailed
 from gitexp.store.arriving import Arriving
+from gitexp.store.artifacts.sidebyside import side_by_side
 from gitexp.store.content import ContentStore
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import (
@@ -54,8 +53,6 @@ OVERHEAD = 1 << 20
 AT_ONCE = 3
 ASK_SINGLY = 50
 """Up to so many artifacts are asked for by name; more, and all names are listed."""
-
-T = TypeVar("T")
 
 _AUTHOR = "gitexp <gitexp@localhost>"
 
@@ -102,12 +99,20 @@ class InBandStore:
     def upload(self, pointers: Collection[Pointer], content: ContentStore, on_bytes: OnBytes) -> None:
         there = self._refs(pointers)
         wanted = [part for p in _in_order(pointers) for part in _parts(p) if self._ref(part) not in there]
-        self._side_by_side(lambda batch: self._push(batch, content, on_bytes), _batches(wanted))
+
+        def push(batch: list[_Part], tell: OnBytes) -> None:
+            self._push(batch, content, tell)
+
+        side_by_side(push, _batches(wanted), on_bytes, at_once=AT_ONCE)
 
     def download(self, pointers: Collection[Pointer], content: ContentStore, on_bytes: OnBytes) -> None:
         there = self._refs(pointers)
         found = [p for p in _in_order(pointers) if all(self._ref(part) in there for part in _parts(p))]
-        self._side_by_side(lambda pointer: self._fetch(pointer, there, content, on_bytes), found)
+
+        def fetch(pointer: Pointer, tell: OnBytes) -> None:
+            self._fetch(pointer, there, content, tell)
+
+        side_by_side(fetch, found, on_bytes, at_once=AT_ONCE)
         if len(found) < len(pointers):
             raise NotFound(f"{len(pointers) - len(found)} artifacts are not at {self._remote}.")
 
@@ -117,17 +122,6 @@ class InBandStore:
 
     def _ref(self, part: _Part) -> str:
         return f"{self._prefix}{part.pointer.sha256}/{part.number}"
-
-    def _side_by_side(self, act: Callable[[T], None], items: Iterable[T]) -> None:
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gitexp-transfer") as pool:
-            futures = [pool.submit(act, item) for item in items]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
 
     def _push(self, batch: list[_Part], content: ContentStore, on_bytes: OnBytes) -> None:
         made: dict[bytes, Made] = {}
