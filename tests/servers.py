@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
@@ -58,12 +59,14 @@ class Server:
 def need(program: str, package: str) -> str:
     """The path of a program that a test needs."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        reason = f"{program} is not installed; type: apt-get install {package}"
-        if os.environ.get("GITEXP_SERVERS") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return found or absent(f"{program} is not installed; type: apt-get install {package}")
+
+
+def absent(reason: str) -> NoReturn:
+    """A test cannot be made."""
+    if os.environ.get("GITEXP_SERVERS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @contextmanager
