@@ -95,6 +95,21 @@ def test_histories_have_a_row_a_point(repo_dir: Path, cli: Callable[..., Any]) -
     assert (code, err.splitlines()[1]) == (3, "hint: Did you mean loss, val/loss?")
 
 
+def test_a_point_without_a_possible_time_holds_up_no_export(repo_dir: Path, cli: Callable[..., Any]) -> None:
+    """A time that an event file or an older version left as NaN or beyond all years is an empty cell."""
+    points = [(0, math.nan, 1.5), (1, 1e300, 2.5), (2, BEGIN, 3.5)]
+    seal(repo_dir, "odd", metrics={"loss": 3.5}, histories={"loss": History.of(points)})
+    rows = list(csv.DictReader(io.StringIO(cli("export", "--histories")[1])))
+    assert [row["time"] for row in rows] == ["", "", "2023-11-14T22:13:20.000Z"]
+    lines = cli("export", "--histories", "--format", "jsonl")[1].splitlines()
+    assert [json.loads(line)["time"] for line in lines] == [None, None, "2023-11-14T22:13:20.000Z"]
+    pq = pytest.importorskip("pyarrow.parquet")
+    repository = Repository.open(repo_dir)
+    buffer = io.BytesIO()
+    write_table(point_table(repository, repository.search()), "parquet", buffer)
+    assert [time is None for time in pq.read_table(buffer).column("time").to_pylist()] == [True, True, False]
+
+
 def test_an_empty_export_is_a_valid_document(cli: Callable[..., Any]) -> None:
     """Where no run matches, CSV has its head and JSON an empty list."""
     assert cli("export")[1].startswith("id,name,experiment,status,")

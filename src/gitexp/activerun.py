@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time as clock
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from gitexp.domain.identity import RunId
 from gitexp.domain.keys import parse_artifact_path, parse_key
-from gitexp.domain.run import Status
+from gitexp.domain.run import FARTHEST_TIME, Status
 from gitexp.domain.source import Source
 from gitexp.domain.values import Number, plain_number
 from gitexp.errors import GitexpError, NotFound, UsageError
@@ -260,7 +260,7 @@ class ActiveRun:
             parsed = parse_key(key, what="metric")
             number: Number = plain_number(value, key=parsed)
             at = self._last_step(parsed) + 1 if step is None else _parse_step(step, parsed)
-            moment = _now() if time is None else float(time)
+            moment = _now() if time is None else _parse_times([time], parsed)[0]
             self._steps[parsed] = at
             self._point(parsed, at, moment, number)
         except (GitexpError, TypeError, ValueError, OverflowError) as error:
@@ -281,7 +281,7 @@ class ActiveRun:
             at = array("q", range(first, first + count))
         else:
             at = _parse_steps(plain_list(steps), parsed)
-        moments = array("d", [_now()]) * count if times is None else array("d", map(float, plain_list(times)))
+        moments = array("d", [_now()]) * count if times is None else _parse_times(plain_list(times), parsed)
         for name, column in (("steps", at), ("times", moments)):
             if len(column) != count:
                 raise UsageError(f"The metric '{parsed}' has {count:,} values, but there are {len(column):,} {name}.")
@@ -398,6 +398,18 @@ def _parse_steps(steps: list[Any], key: str) -> array[int]:
         with suppress(OverflowError):  # one is too large: told below
             return array("q", steps)
     return array("q", [_parse_step(step, key) for step in steps])
+
+
+def _parse_times(times: Iterable[Any], key: str) -> array[float]:
+    try:
+        parsed = array("d", map(float, times))
+    except (TypeError, ValueError):
+        parsed = array("d", [float("nan")])
+    if sum(parsed) != sum(parsed) or any(
+        abs(end) > FARTHEST_TIME for end in (min(parsed, default=0), max(parsed, default=0))
+    ):
+        raise UsageError(f"The time of the metric '{key}' must be a number of seconds since 1970.")
+    return parsed
 
 
 def _parse_step(step: Any, key: str) -> int:

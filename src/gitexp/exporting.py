@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitexp.domain.metrics import to_float
-from gitexp.domain.run import RunRecord, format_time
+from gitexp.domain.run import FARTHEST_TIME, RunRecord, format_time
 from gitexp.domain.summary import RunSummary
 from gitexp.errors import NotFound, UsageError
 from gitexp.reading import RunView
@@ -209,8 +209,10 @@ def _csv_cell(value: Any, is_time: bool) -> Any:
     return _json(value)
 
 
-def _moment(seconds: float) -> str:
-    """As `format_time` writes it, several times quicker on points that share their second."""
+def _moment(seconds: float) -> str | None:
+    """As `format_time` writes it, several times quicker on points that share their second; None where it is no time."""
+    if not abs(seconds) <= FARTHEST_TIME:
+        return None
     whole, part = divmod(round(seconds * 1000), 1000)
     return f"{_second(whole)}.{part:03}Z"
 
@@ -286,7 +288,7 @@ def _write_parquet(table: Table, stream: BinaryIO) -> None:
 
 def _array(pa: Any, table: Table, name: str, column: Sequence[Any]) -> pa.Array:
     if name in table.times:
-        whole = [None if value is None else round(value * 1000) for value in column]
+        whole = [None if value is None or not abs(value) <= FARTHEST_TIME else round(value * 1000) for value in column]
         return pa.array(whole, type=pa.timestamp("ms", tz="UTC"))
     if name in table.texts:
         return pa.array(column, type=pa.string())

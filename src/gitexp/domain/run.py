@@ -132,6 +132,10 @@ class Run:
         return replace(self, record=replace(self.record, **changes))
 
 
+FARTHEST_TIME = 62_135_596_800.0
+"""Seconds before and after 1970 beyond which nothing is a time; the years 1 to 3938 remain."""
+
+
 def format_time(seconds: float) -> str:
     """UTC with milliseconds: `2026-11-21T02:32:44.123Z`."""
     return datetime.fromtimestamp(round(seconds, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
