@@ -71,10 +71,14 @@ _COUNTER = re.compile(
     re.IGNORECASE,
 )
 _IN_BRACKETS = re.compile(rf"\[{_B}(?P<n>{_N}){_B}(?:/{_B}(?P<total>{_N}))?{_PERCENT}{_B}\]")
+_BEHIND_AN_EPOCH = re.compile(
+    rf"[:,|\-]?{_B}(?P<n>{_N}){_B}/{_B}(?P<total>{_N})(?={_B}(?:$|[|,:\-]|[A-Za-z_]\w*{_B}[:=]))"
+)
 _OF_BATCHES = re.compile(r"(?<=\|)\s+(?P<n>\d+)/\s*(?P<total>\d+) batches")
 _AT_START = re.compile(
-    rf"\s*(?:\[\s*(?P<epoch>\d+)\s*,\s*(?P<batch>\d+)\]|\[\s*(?P<n>{_N})\s*(?:/\s*(?P<total>{_N}))?\s*\](?=\s)"
-    r"|(?P<row>\d+):\t)"
+    rf"\s*(?:\[\s*(?P<epoch>\d+)\s*,\s*(?P<batch>\d+)\]"
+    rf"|\[\s*(?P<outer>{_N})\s*/\s*(?P<outer_total>{_N})\s*\]\s*(?=\[\s*{_N}\s*/\s*{_N}\s*\])"
+    rf"|\[\s*(?P<n>{_N})\s*(?:/\s*(?P<total>{_N}))?\s*\](?=\s)|(?P<row>\d+):\t)"
 )
 _AFTER_SPLIT = re.compile(rf"\s*(?:{'|'.join(SPLITS)}):? +(?P<n>\d+) +(?=\[)", re.IGNORECASE)
 _OF_BAR = re.compile(rf"(?<![\w.:/])(?P<n>{_N})/(?P<total>{_N})(?![\w/:]|\.\d)|(?<![\w.:/])(?P<it>\d+)(?=it \[)")
@@ -89,6 +93,8 @@ def take_counters(line: PrintedText) -> Counters:
         if start["epoch"]:
             found.append(Counter(rank=Rank.EPOCH, span=start.span("epoch")))
             found.append(Counter(rank=Rank.STEP, span=start.span("batch")))
+        elif start["outer"]:
+            found.append(Counter(rank=Rank.EPOCH, span=start.span("outer"), total=start.span("outer_total")))
         elif start["n"]:
             found.append(_counter(Rank.STEP, start))
         else:
@@ -129,7 +135,8 @@ def _take_named(line: PrintedText) -> tuple[list[Counter], int]:
             continue
         found.append(_counter(rank, match))
         line.hide(*match.span())
-        if rank is Rank.EPOCH and (inner := _IN_BRACKETS.match(line.text, _skip_blanks(line.text, match.end()))):
+        at = _skip_blanks(line.text, match.end())
+        if rank is Rank.EPOCH and (inner := _IN_BRACKETS.match(line.text, at) or _BEHIND_AN_EPOCH.match(line.text, at)):
             found.append(_counter(Rank.STEP, inner))
             line.hide(*inner.span())
     return found, plurals

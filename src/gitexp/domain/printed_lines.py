@@ -94,7 +94,7 @@ _UNIT = re.compile(
     r"|steps?|epochs?|iterations?|batches|params|parameters|workers|devices|errors|warnings|passed|failed|times?|it/s"
     r"|[a-z]+/(?:s|sec|step|it|epoch))(?![\w=:@])(?!\s*[:=])"
 )
-_BOUNDARY = re.compile(r"(?=[\s,;|)\]}'\"*\0]|$|\.(?:\s|$))(?!\s*(?:->|=>|-->|[*/^<>!=]|- \d|\+ ))")
+_BOUNDARY = re.compile(r"(?=[\s,;|)\]}'\"*\0]|$|\.(?:\s|$))(?!,\d|\s*(?:->|=>|-->|[*/^<>!=]|- \d|\+ ))")
 _NOT_BEFORE_A_NAME = "`/\\$<-.#&"
 
 _NESTED = re.compile(r"['\"](?P<name>[^'\"]{1,60})['\"]\s*:\s*\{|(?P<open>\{)|(?P<close>\})")

@@ -14,7 +14,7 @@ Span = tuple[int, int]
 _NOT_FOR_US = re.compile(
     r"\b[A-Z]\w*[a-z](?:Warning|Error|Exception)\b ?[:(]|^\s*(?i:warning|error|usage|note)\b[:!]|^\[?[WEF]\d{4} "
     r"|^\[[WEF] \d{4}-|^\s*File \"|\bNamespace\(|^\s*(?:raise|assert|import|from|def|class|return|diff|index) "
-    r"|^\s+\w+ ?= ?\S+,$"
+    r"|^\s+\w+ ?= ?\S+,$|^E {3,}|^[+\-](?: {2,}|\t)\s*\w+ ?[=(]|^\s*[A-Za-z_][\w.]*\([frFR]?[\"']"
 )
 """Warnings, errors, settings and source code."""
 
