@@ -18,6 +18,8 @@ _PROPERTIES = re.compile(r"(?:(?:&\S+|!\S*)(?:\s+|\Z))*")
 _ANCHOR = re.compile(r"&\S+")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+(?:Z|[-+][0-9:]+)?)?")
 
+_SWITCH = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
+
 
 class YamlText:
     """The `Format` of YAML. What it writes means the same to readers of YAML 1.1 and 1.2."""
@@ -126,6 +128,8 @@ def _write(value: Any, old: str, is_flow: bool) -> str:
     if old[:1] == '"' and plain[:1] != '"':
         return json.dumps(value, ensure_ascii=False)
     if _MOMENT.fullmatch(value) and _MOMENT.fullmatch(old):  # a date to those who read YAML 1.1, as the old one
+        return value
+    if _SWITCH.fullmatch(value) and _SWITCH.fullmatch(old):  # so are these booleans to them
         return value
     return json.dumps(value, ensure_ascii=False) if is_flow and plain[:1] != '"' and re.search("[,:]", value) else plain
 
