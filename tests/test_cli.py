@@ -27,6 +27,7 @@ from gitexp.domain.config import Config, parse_config
 from gitexp.domain.metrics import History
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import Status
+from gitexp.errors import UsageError
 from gitexp.store.yamlfile import load_yaml
 from sealed_runs import seal
 
@@ -519,6 +520,21 @@ def test_init_makes_a_repository_only_when_told(
     assert list(folder.iterdir()) == []
     assert cli("init", "--yes").code == 0
     assert git("rev-parse", "--show-toplevel", cwd=folder).strip() == str(folder.resolve())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"autolog": False}, "'autolog' is a group of settings", "They are autolog.enabled, autolog.exclude."),
+        ({"hooks": {"after": "x"}}, "'hooks.after': expected a list of texts", ""),
+        ({"autologs": False}, "there is no setting 'autologs'", "The settings are experiment, "),
+    ],
+)
+def test_a_wrong_setting_is_said_with_what_is_right(settings: dict[str, object], message: str, hint: str) -> None:
+    """A group without its settings is told from a name that does not exist."""
+    with pytest.raises(UsageError, match=message) as raised:
+        parse_config(settings, file="config.yaml")
+    assert hint in raised.value.hint
 
 
 def test_the_template_shows_the_true_defaults(tmp_path: Path) -> None:

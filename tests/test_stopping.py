@@ -90,6 +90,15 @@ def test_a_refused_condition_records_nothing(repo_dir: Path) -> None:
     assert json.loads(gitexp(repo_dir, "ls", "--json").stdout)["total"] == 0
 
 
+def test_a_refused_condition_of_the_settings_is_said_to_be_one(repo_dir: Path) -> None:
+    """The message names the setting, not only the text that nobody typed."""
+    (repo_dir / ".gitexp").mkdir(exist_ok=True)
+    (repo_dir / ".gitexp" / "config.yaml").write_text("stop_when: ['metrics.loss >']\n")
+    done = gitexp(repo_dir, "run", "--", "true")
+    assert done.returncode == 2
+    assert "The setting 'stop_when' holds 'metrics.loss >': Expected a value" in done.stderr
+
+
 def test_a_rule_ends_the_command_and_says_why(repo_dir: Path) -> None:
     """A script that logs a loss that explodes gets SIGTERM, may still save, and its run tells the reason."""
     (repo_dir / "explode.py").write_text(

@@ -140,6 +140,9 @@ def parse_config(data: object, *, file: str) -> Config:
     for key, value in _flat(data):
         name, setting = _remote_setting(key)
         if key not in _SETTINGS and setting not in _REMOTE_SETTINGS:
+            group = [name for name in _SETTINGS if name.startswith(f"{key}.")]
+            if group:
+                raise UsageError(f"{file}: {key!r} is a group of settings.", hint=f"They are {', '.join(group)}.")
             known = [*_SETTINGS, *(f"remotes.NAME.{name}" for name in _REMOTE_SETTINGS)]
             raise UsageError(f"{file}: there is no setting {key!r}.", hint=f"The settings are {', '.join(known)}.")
         try:
@@ -223,7 +226,7 @@ def _name(value: object) -> str:
 
 def _patterns(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"expected a list of patterns, found {value!r}")
+        raise ValueError(f'expected a list of texts, like ["..."], found {value!r}')
     return tuple(value)
 
 

@@ -16,6 +16,7 @@ from gitexp.errors import UsageError
 
 _PATIENCE = re.compile(r"(?is)(?P<condition>.*\S)\s+for\s+(?P<patience>[0-9][0-9.]*\s*[a-z]+)\s*")
 _STEPS = re.compile(r"(?i)([0-9]+)\s*(?:steps?|epochs?|iterations?|points?)")
+_GROUPS = {"param": "params", "tag": "tags"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def parse_stop_rule(text: str) -> StopRule:
             raise UsageError(f"{text!r}: {error}.", hint="Write 'for 5 steps' or 'for 10 min'.") from error
     query = parse(condition, now=0.0)
     named = list(fields(query))
-    others = [f"{field.kind}.{field.key}" for field in named if field.kind != "metric"]
+    others = [f"{_GROUPS.get(field.kind, field.kind)}.{field.key}" for field in named if field.kind != "metric"]
     if others or not named or not steps:
         what = f"'{others[0]}' is no metric" if others else "0 steps are none" if named else "it names no metric"
         raise UsageError(f"{text!r}: {what}.", hint='Write a condition like "metrics.loss > 10 for 5 steps".')

@@ -20,6 +20,7 @@ from gitexp.running.autologging import Autologging
 from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, choose_python, resolve
 from gitexp.running.constants import Constants, script_of
+from gitexp.running.doubles import Doubles
 from gitexp.running.metricfiles import MetricFiles
 from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
@@ -191,12 +192,18 @@ def _overridden(
 
 
 def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule]:
-    texts = (*request.stop_when, *repository.config.stop_when)
-    if not texts:
+    configured = repository.config.stop_when
+    if not (request.stop_when or configured):
         return []
     from gitexp.domain.stopping import parse_stop_rule  # most runs have none
 
-    return [parse_stop_rule(text) for text in texts]
+    rules = [parse_stop_rule(text) for text in request.stop_when]
+    for text in configured:
+        try:
+            rules.append(parse_stop_rule(text))
+        except UsageError as error:
+            raise UsageError(f"The setting 'stop_when' holds '{text}': {error}", hint=error.hint) from error
+    return rules
 
 
 def _record(
@@ -255,6 +262,7 @@ def _watchers(
         *_script_watchers(request, command, here, overridden),
         MetricFiles(here, outputs),
         *output_metrics(here, request),
+        Doubles(here),
         *([Autologging(here.recorder, config.autolog_exclude)] if autologs else []),
         *([StopRules(here, rules)] if rules else []),
         *([Sampling(here, config.system_interval_s)] if config.system_metrics else []),
@@ -276,7 +284,7 @@ def _script_watchers(
 
         notebook = (overridden and overridden.notebook) or Notebook.read(script, command.entry_point)
         return [NotebookRun(here.recorder, notebook, script, with_constants=with_constants)]
-    return [Constants(here.recorder, script)] if with_constants else []
+    return [Constants(here.recorder, script, request.words[1:], os.getcwd())] if with_constants else []
 
 
 def _run(
