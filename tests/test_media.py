@@ -132,6 +132,8 @@ def test_tables_from_everywhere() -> None:
     for wrong in ("text", 5, [1, 2], {"a": [1], "b": [1, 2]}):
         with pytest.raises(UsageError):
             encode_table(wrong, "t.csv")
+    with pytest.raises(UsageError, match=r"not '\.xlsx'"):
+        encode_table(columns, "t.xlsx")
 
 
 def test_figures_of_matplotlib_and_axes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ from gitexp.domain.values import plain_value
 from gitexp.errors import UsageError
 from gitexp.media.arrays import suffix_of
 
+_OF_OTHERS = (".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".h5", ".pkl", ".html", ".md", ".db")
+"""Formats in which a table of that name would be expected to be, and is not written."""
+
 
 def encode_table(data: Any, name: str) -> bytes:
     """A table: a DataFrame of pandas or polars, a table of Arrow, a mapping of columns, or a list of row mappings.
@@ -19,9 +22,11 @@ def encode_table(data: Any, name: str) -> bytes:
     CSV and TSV where the name ends so, Parquet for .parquet, else JSON as {"columns", "data"}.
 
     Raises:
-        UsageError: `data` is none of these, or its columns differ in length.
+        UsageError: `data` is none of these, the name promises another format, or the columns differ in length.
     """
     suffix = suffix_of(name)
+    if suffix in _OF_OTHERS:
+        raise UsageError(f"Tables are written as .csv, .tsv, .json or .parquet, not '{suffix}'.")
     if suffix == ".parquet":
         return _parquet(data)
     columns, rows = rows_of(data)
