@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import unicodedata
 
@@ -137,6 +138,14 @@ def test_columns_in_the_environment_set_the_width() -> None:
     """COLUMNS decides; what is no number is ignored."""
     assert look(io.StringIO(), {"COLUMNS": "200"}).width == 200
     assert look(io.StringIO(), {"COLUMNS": "wide"}).width == look(io.StringIO(), {}).width
+
+
+def test_a_terminal_that_tells_no_size_has_80_columns() -> None:
+    """A pseudo-terminal to which nobody gave a size says 0."""
+    outer, inner = os.openpty()
+    with os.fdopen(inner, "w") as stream:
+        assert look(stream, {}).width == 80
+    os.close(outer)
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:

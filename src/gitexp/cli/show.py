@@ -215,7 +215,7 @@ def _environment(environment: Environment | None) -> list[str]:
     cpu = python.get("cpu") or {}
     memory = python.get("memory_bytes")
     facts = [
-        f"{_implementation(python)} {python.get('version', '')}",
+        f"{_implementation(python)} {python['version']}" if python.get("version") else "",
         python.get("platform", ""),
         f"{plural(cpu['count'], 'CPU')}" if cpu.get("count") else "",
         f"{size(memory)} memory" if memory else "",

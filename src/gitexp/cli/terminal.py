@@ -117,7 +117,7 @@ def _width(stream: TextIO, is_tty: bool, environ: Mapping[str, str]) -> int:
         return max(int(wanted), 20)
     if is_tty:
         try:
-            return max(os.get_terminal_size(stream.fileno()).columns, 20)
+            return max(os.get_terminal_size(stream.fileno()).columns or 80, 20)  # 0 where nobody set a size
         except (OSError, ValueError):
             return 80
     return WIDTH_OF_A_PIPE
