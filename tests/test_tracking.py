@@ -184,6 +184,28 @@ def test_a_bad_metric_is_one_warning_and_in_the_record(key: object, value: objec
         gitexp.log_metric(key, value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("moment", [math.nan, math.inf, -math.inf, 1e300, 1_700_000_000_000, "noon", BaseException])
+def test_a_time_that_is_none_is_a_warning(moment: object) -> None:
+    """What is no number of seconds since 1970 is not recorded as the time of a point, alone or in a batch."""
+    with gitexp.start_run():
+        with pytest.warns(gitexp.GitexpWarning, match="The time of the metric 'loss' must be a number of seconds"):
+            gitexp.log_metric("loss", 1.0, time=moment)  # type: ignore[arg-type]
+        with pytest.warns(gitexp.GitexpWarning, match="The time of the metric 'error' must be a number of seconds"):
+            gitexp.log_batch({"error": [1.0, 2.0]}, times=[0.0, moment])
+        gitexp.log_metric("good", 1.0, time=-5)
+        gitexp.log_batch({"batch": []}, times=[])
+    assert only_run().metrics == {"good": 1.0}
+
+
+def test_found_runs_are_listed_by_name() -> None:
+    """In a plain interpreter a table of runs is one short line."""
+    assert repr(gitexp.search_runs()) == "<Runs: none>"
+    for number in range(11):
+        gitexp.start_run(f"r{number}").end()
+    shown = repr(gitexp.search_runs(sort="run.start"))
+    assert shown.startswith("<Runs 11 of 11: 'r0', 'r1', ") and shown.endswith("'r9', ...>")
+
+
 @pytest.mark.parametrize(
     "key", ["val/loss", "../up", "/abs", "😀", "a b", "loss.csv/x", "A", "a", ".git/config", "con"]
 )

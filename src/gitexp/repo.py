@@ -55,12 +55,20 @@ class RecoveredRun:
     problem: str = ""
 
 
+_MOST_NAMED = 10
+
+
 class Runs(list[RunSummary]):
     """Runs found by a search; `total` counts those that match, however many were asked for."""
 
     def __init__(self, runs: Iterable[RunSummary], total: int) -> None:
         super().__init__(runs)
         self.total = total
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"'{run.record.name}'" for run in self[:_MOST_NAMED])
+        more = ", ..." if len(self) > _MOST_NAMED else ""
+        return f"<Runs {len(self):,} of {self.total:,}: {names}{more}>" if names else "<Runs: none>"
 
     def _repr_html_(self) -> str:
         from gitexp.display import runs_html  # only notebooks ask
