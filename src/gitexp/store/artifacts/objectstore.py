@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -46,6 +47,8 @@ _LOGIN_HINTS = {
 }
 _NOBODY = ("169.254.169.254", "metadata.google.internal", "Missing", "must be specified", "CredentialsError")
 """What is said where no credentials were found, and the machine's own were asked for."""
+
+_UNREACHED = "error sending request"
 
 
 class ObjectStore:
@@ -138,7 +141,7 @@ class ObjectStore:
 
         side_by_side(receive, pointers, on_bytes, at_once=AT_ONCE)
         if missing:
-            raise NotFound(f"{len(missing)} artifacts are not at {self.name}.")
+            raise NotFound(f"{len(missing)} artifacts are not at '{self.name}'.")
 
     def _read(self, pointer: Pointer, arriving: Arriving, tell: OnBytes) -> Iterator[memoryview]:
         """What is not here yet, in pieces; all of it from stores that cannot give the rest."""
@@ -166,21 +169,23 @@ class ObjectStore:
         try:
             yield
         except FileNotFoundError as error:
-            raise RemoteFailed(f"{self.name} cannot be used: there is no such bucket or container.") from error
+            raise RemoteFailed(
+                f"'{self.name}' cannot be used: there is no such bucket or container.",
+                hint="Check its name, or make it.",
+            ) from error
         except Exception as error:
             kind = type(error)
             if not kind.__module__.startswith("obstore"):
                 raise
+            login = _LOGIN_HINTS[self._cloud]
             if kind.__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
-                raise AccessDenied(
-                    f"{self.name} does not let us: {_reason(error)}.", hint=_LOGIN_HINTS[self._cloud]
-                ) from error
+                raise AccessDenied(f"'{self.name}' does not let us: {_reason(error)}.", hint=login) from error
             if any(word in str(error) for word in _NOBODY):
-                raise AccessDenied(
-                    f"{self.name} wants to know who we are, and no credentials were found.",
-                    hint=_LOGIN_HINTS[self._cloud],
-                ) from error
-            raise RemoteFailed(f"{self.name} fails: {_reason(error)}.", hint="Try again.") from error
+                what = f"'{self.name}' wants to know who we are, and no credentials were found."
+                raise AccessDenied(what, hint=login) from error
+            if _UNREACHED in str(error):
+                raise RemoteFailed(f"'{self.name}' cannot be reached: {_reason(error)}.", hint="Try again.") from error
+            raise RemoteFailed(f"'{self.name}' fails: {_reason(error)}.", hint="Try again.") from error
 
 
 def _key(pointer: Pointer) -> str:
@@ -189,13 +194,16 @@ def _key(pointer: Pointer) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What is worth telling: the server's own message, else the first line without its prefixes."""
-    text = str(error).split("\n\nDebug source", 1)[0]
+    """What is worth telling: the server's or the system's own words, else the first line without its prefixes."""
+    text, _, debug = str(error).partition("\n\nDebug source")
     for tag in ("Message", "Code"):
         _, found, rest = text.partition(f"<{tag}>")
         if found:
             return rest.partition("<")[0].strip().rstrip(".")
-    first = text.split("\n", 1)[0]
+    if _UNREACHED in text:
+        said = re.search(r'message: "([^"]+)"', debug)
+        return said[1] if said else "no connection"
+    first = re.sub(r"^Generic \w+ error: ", "", text.split("\n", 1)[0])
     for prefix in ("Server returned non-2xx status code: ", "HTTP error: "):
         first = first.rpartition(prefix)[2]
     return first.strip().rstrip(".: ")[:300] or type(error).__name__
