@@ -49,12 +49,17 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command(name="set", short_help="Set how a remote is used.")
 @click.argument("name", type=REMOTE)
 @click.option(
-    "--refs", type=click.Choice([HIDDEN, HEADS]), metavar="hidden|heads", help="Where runs are there: hidden, or as branches (heads)."
+    "--refs",
+    type=click.Choice([HIDDEN, HEADS]),
+    metavar="hidden|heads",
+    help="Where runs are there: hidden, or as branches (heads).",
 )
 @click.option(
     "--artifacts", metavar="PLACE", help="lfs, git (the remote itself), s3://..., gs://..., az://..., a folder, auto."
 )
-@click.option("--engine", "engine_name", type=click.Choice(ENGINES), metavar="|".join(ENGINES), help="What talks to it.")
+@click.option(
+    "--engine", "engine_name", type=click.Choice(ENGINES), metavar="|".join(ENGINES), help="What talks to it."
+)
 def set_command(name: str, refs: str | None, artifacts: str | None, engine_name: str | None) -> None:
     """Write into .gitexp/config.yaml how the remote NAME is used. Commit that file, and others use it so too.
 

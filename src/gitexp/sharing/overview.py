@@ -75,7 +75,7 @@ def _state(
         trouble = theirs
     else:
         try:
-            place = sharing.artifact_store({_NOTHING}).name
+            place = sharing.artifact_store({_NOTHING}, push=True).name
             unsent = sharing.unsent(ours)
         except GitexpError as error:
             trouble = error
