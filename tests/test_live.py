@@ -181,6 +181,27 @@ def test_the_word_of_the_surest_source_counts(live: LiveRuns, held: LiveFolder) 
     assert not run.record.warnings
 
 
+def test_what_another_name_says_already_is_left_out(live: LiveRuns, held: LiveFolder) -> None:
+    """Of the source that repeated it; what a surer one said under the same name stays."""
+    printed = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.OUTPUT)
+    watched = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.AUTOLOG)
+    script = writer_of(held)
+    begin(script)
+    for key in ("Loss", "acc"):
+        printed.point(key, 0, START, 0.5)
+    script.point("acc", 0, START, 0.25)
+    watched.event("params", values={"width": 4, "lr": 0.1})
+    script.event("params", values={"lr": 0.2})
+    output, autolog = int(Source.OUTPUT), int(Source.AUTOLOG)
+    script.event("repeated", metrics=[["Loss", output], ["acc", output]], params=[["width", autolog], ["lr", autolog]])
+    for writer in (printed, watched, script):
+        writer.close()
+    run = live.read(RUN)
+    assert run.metrics == live.summary(RUN).metrics == {"acc": 0.25}
+    assert list(run.histories) == ["acc"]
+    assert run.params == live.summary(RUN).params == {"lr": 0.2}
+
+
 def test_a_final_value_ends_a_history_of_another_source(live: LiveRuns, held: LiveFolder) -> None:
     """A script that prints its loss at each step and writes the last one to a file has a history that ends with it."""
     printed = JournalWriter(held.folder, on_trouble=pytest.fail, source=Source.OUTPUT)

@@ -250,6 +250,10 @@ class Recorder:
         """Record many points of one metric whose key and values are known to be good, arrays of one length."""
         self._journal.column(self._ranked_key(key) if self._rank else key, steps, times, values)
 
+    def leave_out(self, *, metrics: Sequence[tuple[str, int]] = (), params: Sequence[tuple[str, int]] = ()) -> None:
+        """Take back what a source, by its number, said of a metric or param: another says it already."""
+        self._journal.event("repeated", metrics=list(map(list, metrics)), params=list(map(list, params)))
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
         parsed = self._guard(_parse_tags, tags)
         if parsed and not self._rank:
@@ -290,14 +294,15 @@ class Recorder:
         """Keep `data` as the artifact `path`."""
         self._add_small(data, parse_artifact_path(self._ranked_key(path) if self._rank else path))
 
-    def warn(self, message: str) -> None:
-        """Tell `message` once and put it into the record."""
+    def warn(self, message: str, *, aloud: bool = True) -> None:
+        """Put `message` into the record, once, and tell it unless that is not `aloud`."""
         if message in self._told or len(self._told) >= MOST_WARNINGS:
             return
         self._told.add(message)
         with suppress(Exception):
             self._journal.event("warning", text=message)
-        self._on_trouble(message)
+        if aloud:
+            self._on_trouble(message)
 
     def trouble(self, error: Exception) -> None:
         """What to do with an error of recording: raise it where the run is strict, else warn."""

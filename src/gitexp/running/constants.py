@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from gitexp.domain.masking import mask_params
 from gitexp.domain.source import Source
@@ -39,11 +40,18 @@ def script_of(kind: Kind, command: Command, environ: Mapping[str, str], director
 
 
 class Constants(Watcher):
-    """Records the constants of a script that turns out to parse no command line, as they are before it runs."""
+    """Records the constants of a script that turns out to parse no command line, as they are before it runs.
 
-    def __init__(self, recorder: Recorder, script: str) -> None:
+    Args:
+        words: its arguments. Where it calls `exec`, the Python files among them say what its constants are instead.
+        directory: where it runs.
+    """
+
+    def __init__(self, recorder: Recorder, script: str, words: Sequence[str], directory: str) -> None:
         self._recorder = recorder
         self._source = _read(script)
+        files = [os.path.join(directory, word) for word in words if word.endswith(".py")]
+        self._instead = [_read(file) for file in files] if b"exec(" in self._source else []
         self._found: dict[str, Value] = {}
         self._is_recorded = False
         self._over = threading.Event()
@@ -62,7 +70,7 @@ class Constants(Watcher):
     def _look(self) -> None:
         """In a thread, so that nothing waits for it; those of a script that goes on are recorded before its end."""
         with suppress(Exception):  # what cannot be recorded is told at the end
-            self._found = _constants(self._source)
+            self._found = _constants(self._source, self._instead)
             if not any(name in self._source for name in _PARSERS) and not self._over.wait(EARLY_S):
                 self._record()
 
@@ -72,19 +80,29 @@ class Constants(Watcher):
             self._recorder.beside(Source.CONSTANT).log_params(self._found)
 
 
-def _constants(source: bytes) -> dict[str, Value]:
-    """The constants in a script's text, flat; none where it is not this Python's syntax, which is its own affair."""
-    from gitexp.domain.constants import PythonText, decode_source  # while the script runs
+def _constants(source: bytes, instead: Sequence[bytes]) -> dict[str, Value]:
+    """The constants in a script's text, flat; none where it is not this Python's syntax, which is its own affair.
 
-    try:
-        found = PythonText().load(decode_source(source)[0])
-    except ValueError:
-        return {}
+    Args:
+        instead: texts whose constants of the same names take their places.
+    """
+    found = _read_constants(source)
+    for text in instead:
+        found |= {name: value for name, value in _read_constants(text).items() if name in found}
     params: dict[str, Value] = {}
     for name, value in found.items():
         with suppress(GitexpError):  # a key longer than keys may be
             params.update(flatten({name: plain_value(value)}))
     return mask_params(params)
+
+
+def _read_constants(source: bytes) -> dict[str, Any]:
+    from gitexp.domain.constants import PythonText, decode_source  # while the script runs
+
+    try:
+        return PythonText().load(decode_source(source)[0])
+    except ValueError:
+        return {}
 
 
 def _has_parsed(folder: str) -> bool:

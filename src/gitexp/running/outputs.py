@@ -29,6 +29,9 @@ MOST_IN_COMMIT = 100 << 20
 NAMED = 5
 """How many files a warning names."""
 
+LEFT_BEHIND = frozenset({"catboost_info"})
+"""Folders that libraries leave wherever a script works; what they hold is recorded as metrics."""
+
 _BLOCK = 1 << 20
 
 _Stamp = tuple[int, int, int]
@@ -113,6 +116,8 @@ class Outputs(Watcher):
         found = []
         for path, change in paths.items():
             if path in declared or (change.is_link and self._target(path) not in real):
+                continue
+            if not LEFT_BEHIND.isdisjoint(change.path.split("/")[:-1]):
                 continue
             size = os.stat(path).st_size if change.is_link else change.size_bytes
             found.append(_Found(change.path, path, size))

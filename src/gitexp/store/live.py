@@ -304,6 +304,11 @@ class _Assembly:
             self.params[key] = value
             self._param_sources[key] = source
 
+    def repeated(self, event: Event) -> None:
+        for key, source in event.payload.get("params", ()):
+            if self._param_sources.get(key) == source:
+                del self.params[key], self._param_sources[key]
+
     def tags_(self, event: Event) -> None:
         self.tags.update(event.payload["values"])
 
@@ -360,6 +365,7 @@ class _Assembly:
 _TELL: Mapping[str, Callable[[_Assembly, Event], None]] = {
     "start": _Assembly.start,
     "params": _Assembly.params_,
+    "repeated": _Assembly.repeated,
     "tags": _Assembly.tags_,
     "artifact": _Assembly.artifact,
     "file": _Assembly.file,

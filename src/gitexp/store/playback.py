@@ -9,7 +9,7 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from heapq import merge
@@ -102,6 +102,8 @@ def read_journals(folder: str) -> Journals:
             for name, history in process.histories().items():
                 parts.setdefault(name, []).append(history)
         processes.append(process)
+    for name in _repeated(processes):
+        parts.pop(name, None)
     histories = _choose({name: found[0] if len(found) == 1 else _merge(found) for name, found in parts.items()})
     times = [history.times[-1] for history in histories.values()]
     return _journals(processes, histories, {key: history.last for key, history in histories.items()}, times)
@@ -138,6 +140,8 @@ def read_summary(folder: str) -> Journals:
                 if name not in last or last[name][:2] <= point[:2]:
                     last[name] = point
         processes.append(process)
+    for name in _repeated(processes):
+        last.pop(name, None)
     times = [point.time for point in last.values()]
     chosen = {name.key: last[name].value for name in sorted(last, key=attrgetter("source"), reverse=True)}
     return _journals(processes, {}, chosen, times)
@@ -179,6 +183,12 @@ def _journals(
 
 def _merged(processes: list[_Process]) -> list[Event]:
     return list(merge(*(process.events for process in processes), key=attrgetter("time", "process", "sequence")))
+
+
+def _repeated(processes: Iterable[_Process]) -> list[_Name]:
+    """The metrics that are left out, because another says the same."""
+    events = (event for process in processes for event in process.events if event.kind == "repeated")
+    return [_Name(key, source) for event in events for key, source in event.payload.get("metrics", ())]
 
 
 def _merge(histories: list[History]) -> History:
