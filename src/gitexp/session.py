@@ -125,6 +125,26 @@ def start_run(
     return run
 
 
+def start_child(
+    name: str | None, *, experiment: str | None = None, params: Mapping[str, Any] | None = None
+) -> ActiveRun:
+    """Start a run nested in the active one, for a caller that ends it whatever happens.
+
+    In a script that `gitexp run` launched, nothing of the script changes for it: no hooks, no signal handlers.
+    """
+    active = stack.get()
+    request = RunRequest(
+        name=name,
+        experiment=experiment or _experiment,
+        command=_command(),
+        directory=os.getcwd(),
+        entry_point=_entry_point(),
+        params={} if params is None else params,
+        parent=active[-1].id,
+    )
+    return _activate(_begin(request, active, "first", watch_exit=_outer_folder() is None))
+
+
 def end_run(status: str = "finished") -> str | None:
     """End the active run, and give its commit. Without one, nothing happens."""
     run = active_run()
@@ -216,7 +236,7 @@ def _deactivate(run: ActiveRun) -> None:
         _tell()
 
 
-def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> ActiveRun:
+def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str, *, watch_exit: bool = True) -> ActiveRun:
     """Begin or resume a run. What troubles a nested one is told where its parent tells it."""
     global _announced
     on_trouble = active[-1]._recorder._on_trouble if active else warn
@@ -231,7 +251,8 @@ def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str) -> Acti
     if ranks == "all":
         announce(recorder.folder, launch_key(os.environ, _announced))
         _announced += 1
-    _watch_exit()
+    if watch_exit:
+        _watch_exit()
     return ActiveRun(recorder, launched=False, on_end=_keeping_cells(recorder) if _is_kernel() else _deactivate)
 
 

@@ -277,7 +277,7 @@ def child(run: ActiveRun, name: str | None = None, *, params: Mapping[str, Any] 
 
     token = runs.stack.set((*runs.stack.get(), run))  # or `start_run` would join a launched run instead of nesting
     try:
-        nested = runs.start_run(name, params=params, nested=True)
+        nested = runs.start_child(name, params=params)
         with nested:
             yield nested
     finally:

@@ -63,7 +63,7 @@ class Trial:
         with guarded(self.search.framework):
             parent = self.search.run
             runs.stack.set((*runs.stack.get(), parent))  # a thread of a pool has no stack, nor has a launched script
-            self._nested = runs.start_run(name, experiment=parent.experiment, nested=True)
+            self._nested = runs.start_child(name, experiment=parent.experiment)
             self._nested._is_implicit = True  # a script that starts a run for each trial itself joins this one
             self._apart.enter_context(apart())
             self.row["run"] = self._nested.id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import signal
 import sys
 import time
@@ -18,6 +20,9 @@ SETTLE_S = 0.05
 
 HURRY_S = 0.3
 """A signal this long after the child's end is for us: whoever reads our output does not, and we are not to wait."""
+
+MOST_FDS, RESERVED_FDS = 1024, 16
+"""Descriptors that the child inherits have numbers right below as many as every process may have, or as it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +100,6 @@ def exit_like(result: ChildResult) -> int:
     """The child's exit code; where it died by a signal, die by the same (without a second core file)."""
     if result.signal is None:
         return result.exit_code or 0
-    import resource  # only on the way out
-
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -112,8 +115,7 @@ def exit_like(result: ChildResult) -> int:
 def _spawn(
     program: str, arguments: list[str], environ: Mapping[str, str], channels: list[Channel], pass_fds: Sequence[int]
 ) -> int:
-    for fd in pass_fds:
-        os.set_inheritable(fd, True)
+    held = [_out_of_the_way(fd) for fd in pass_fds]
     actions = [(os.POSIX_SPAWN_DUP2, channel.inside, number) for channel in channels for number in channel.numbers]
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     try:
@@ -125,8 +127,14 @@ def _spawn(
         command = ["sh", program, *arguments[1:]]
         return os.posix_spawn("/bin/sh", command, environ, file_actions=actions, setsigdef=ignored_by_python)
     finally:
-        for fd in pass_fds:
-            os.set_inheritable(fd, False)
+        for fd in held:
+            os.close(fd)
+
+
+def _out_of_the_way(fd: int) -> int:
+    """An inheritable copy of a descriptor, of so high a number that the child's own have those they have without us."""
+    highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return fcntl.fcntl(fd, fcntl.F_DUPFD, max(min(highest, MOST_FDS) - RESERVED_FDS, 3))
 
 
 def _wait(pid: int, relay: SignalRelay) -> int:

@@ -8,7 +8,7 @@ Runs inside the user's process, in any Python from 3.8 on, and never raises.
 import os
 import sys
 
-from gitexp_capture.imports import after
+from gitexp_capture.imports import after, find_last
 
 OLDEST_PYTHON = (3, 11)
 
@@ -16,7 +16,7 @@ OLDEST_PYTHON = (3, 11)
 def begin(names):
     """Wait for the modules in `names`, separated by commas, and let this process import gitexp if it has none."""
     if sys.version_info >= OLDEST_PYTHON:
-        sys.meta_path.append(_OurGitexp())
+        find_last("gitexp", _our_gitexp)
         for name in names.split(","):
             after(name, _imported)
 
@@ -27,13 +27,9 @@ def _imported(module):
     imported(module)
 
 
-class _OurGitexp:
-    """Finds the gitexp that launched this process, where the process has none of its own; stands last."""
+def _our_gitexp():
+    """The spec of the gitexp that launched this process."""
+    from importlib.util import spec_from_file_location
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002
-        if name != "gitexp":
-            return None
-        from importlib.util import spec_from_file_location
-
-        folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        return spec_from_file_location(name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return spec_from_file_location("gitexp", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])

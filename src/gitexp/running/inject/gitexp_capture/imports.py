@@ -6,6 +6,7 @@ import _frozen_importlib_external as importlib_external
 import sys
 
 _waiting = {}
+_found_last = {}
 _watched_finders = []
 
 
@@ -15,9 +16,14 @@ def after(name, act):
     if module is not None:
         _act(module, [act])
         return
-    if not _watched_finders:
-        _watch_finder(importlib_external.PathFinder)
+    _watch_path_finder()
     _waiting.setdefault(name, []).append(act)
+
+
+def find_last(name, spec):
+    """Have `spec()` say where the module `name` is if it is nowhere on the path."""
+    _watch_path_finder()
+    _found_last[name] = spec
 
 
 def hide(function, file=None):
@@ -29,6 +35,11 @@ def hide(function, file=None):
     function.__code__ = function.__code__.replace(co_filename=file or "<frozen importlib._bootstrap_external>")
 
 
+def _watch_path_finder():
+    if not _watched_finders:
+        _watch_finder(importlib_external.PathFinder)
+
+
 def _watch_finder(finder):
     """Have `finder` give loaders that act. Where it stands in `sys.meta_path`, nothing changes for who looks there."""
     _watched_finders.append(finder)
@@ -36,6 +47,8 @@ def _watch_finder(finder):
 
     def find_spec(cls, fullname, path=None, target=None):  # noqa: ARG001
         spec = find(fullname, path, target)
+        if spec is None and fullname in _found_last:
+            return _found_last[fullname]()
         if fullname in _waiting and spec is not None and spec.loader is not None:
             _watch_loader(spec.loader)
         return spec
