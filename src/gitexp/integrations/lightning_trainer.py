@@ -227,11 +227,14 @@ _RESOLVED = {
 
 
 def _hyperparameters(model: Any, data: Any) -> dict[str, Any]:
-    """What `save_hyperparameters` kept of the model and the data module, unless it was told not to log them."""
+    """What `save_hyperparameters` kept of the model and the data module, unless it was told not to log them.
+
+    LightningCLI adds names of its own, which begin with `_`.
+    """
     found: dict[str, Any] = {}
     for owner in (data, model):
         if getattr(owner, "_log_hyperparams", False):
-            found |= dict(owner.hparams_initial)
+            found |= {name: value for name, value in owner.hparams_initial.items() if not name.startswith("_")}
     return found
 
 

@@ -2,6 +2,8 @@
 
 # mypy: ignore-errors
 
+import sys
+
 from gitexp_capture.values import fields_of
 
 PACKAGES = frozenset(
@@ -37,7 +39,7 @@ def watch_transformers(hf_argparser, params):
             fields = fields_of(result)
             if fields is None and type(result).__name__ == "Namespace":
                 fields = vars(result)
-            values.update(fields or {})
+            values.update(_without_usual(result, fields or {}))
         params.add("HfArgumentParser", args, values, packages=PACKAGES)
 
     params.watch(parser, "parse_args_into_dataclasses", lambda results, call: add(results, _argument(call, 1, "args")))
@@ -51,7 +53,10 @@ def watch_jsonargparse(jsonargparse, params):
     owner = next(kind for kind in parser.__mro__ if "parse_args" in vars(kind))
 
     def finished(result, call):
-        values = _without_meta(result.as_dict())
+        owner = call[0][0]
+        values = _of_command(owner, _without_meta(result.as_dict()))
+        if type(owner).__name__ == "LightningArgumentParser":
+            values = _without_lightnings(owner, values)
         params.add("jsonargparse", _argument(call, 1, "args"), values, packages=PACKAGES)
 
     # It looks for its caller by the files of the frames.
@@ -68,6 +73,34 @@ def watch_pydantic(main, params):
             params.add("pydantic_settings", line, fields_of(settings), packages={"pydantic", "pydantic_settings"})
 
     params.watch(main.BaseSettings, "__init__", finished)
+
+
+ALWAYS_OF_TRAINING = frozenset(
+    "learning_rate per_device_train_batch_size gradient_accumulation_steps lr_scheduler_type optim weight_decay"
+    " max_grad_norm num_train_epochs seed".split()
+)
+MADE_BY_TRAINING = frozenset("accelerator_config debug disable_tqdm do_eval eval_steps logging_dir report_to".split())
+"""Arguments that transformers' `TrainingArguments` puts in the place of their defaults itself."""
+
+
+def _without_usual(result, fields):
+    """The more than hundred arguments of transformers' trainer without those that were left as they are."""
+    for kind in type(result).__mro__:
+        if kind.__name__ == "TrainingArguments" and kind.__module__.startswith("transformers."):
+            usual = kind.__dataclass_fields__
+            return {
+                name: value
+                for name, value in fields.items()
+                if name not in usual
+                or name in ALWAYS_OF_TRAINING
+                or (name not in MADE_BY_TRAINING and not _is_default(usual[name], value))
+            }
+    return fields
+
+
+def _is_default(field, value):
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    return value == default or getattr(value, "value", value) == getattr(default, "value", default)
 
 
 def _argument(call, position, name):
@@ -92,3 +125,25 @@ def _without_meta(value):
     if isinstance(value, dict):
         return {name: _without_meta(item) for name, item in value.items() if not name.startswith("__")}
     return [_without_meta(item) for item in value] if isinstance(value, list) else value
+
+
+def _of_command(parser, values):
+    """The options of a subcommand beside those before it, as argparse has them."""
+    dest = getattr(getattr(parser, "_subcommands_action", None), "dest", None)
+    command = values.get(dest)
+    inner = values.get(command) if isinstance(command, str) else None
+    if not isinstance(inner, dict) or any(values.get(name) is not None for name in inner):
+        return values
+    return {**{name: value for name, value in values.items() if name != command}, **inner}
+
+
+def _without_lightnings(parser, values):
+    """Without the options that LightningCLI adds to every script, where they are as they always are."""
+    from inspect import signature  # imported by jsonargparse long since
+
+    always = signature(sys.modules[type(parser).__module__].Trainer).parameters
+    kept = {name: value for name, value in values.items() if value is not None}
+    if isinstance(kept.get("trainer"), dict):
+        trainer = kept["trainer"].items()
+        kept["trainer"] = {k: v for k, v in trainer if k not in always or v != always[k].default}
+    return kept
