@@ -124,6 +124,47 @@ def test_a_clone_has_the_runs_and_the_files(cli: Cli, ann: Path, git: Git) -> No
     assert len(content_files(ann.parent / "full")) == 1
 
 
+def test_a_clone_without_a_git_executable(plain_cli: Cli, ann: Path, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs, files, the branch that is the remote's HEAD, and every command that brings a run back work alone."""
+    (ann / "train.py").write_text("print('run')\n")
+    record(ann, "run", {"model.bin": b"m" * LARGE})
+    git("push", "-q", "origin", "main:another", "main:zzz", cwd=ann)
+    git("symbolic-ref", "HEAD", "refs/heads/zzz", cwd=ann.parent / "remote.git")
+    assert plain_cli(ann, "push").code == 0
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", "/nonexistent")
+    done = plain_cli(ann.parent, "clone", "remote.git", "bob")
+    assert (done.code, done.out) == (0, "Cloned into bob: 1 run.\n"), done.err
+    bob = ann.parent / "bob"
+    assert plain_cli(bob, "apply", "run").code == 0
+    assert (bob / "train.py").read_text() == "print('run')\n"
+    assert plain_cli(bob, "get", "run:model.bin").code == 0
+    assert plain_cli(bob, "branch", "run", "review").code == 0
+    assert plain_cli(bob, "remote").code == 0
+    monkeypatch.setenv("PATH", path)
+    assert git("branch", "--show-current", cwd=bob) == "zzz\n"
+    assert git("status", "--porcelain", cwd=bob) == " M train.py\n?? model.bin\n"
+    assert git("fsck", "--full", "--strict", cwd=bob) == ""
+
+
+@pytest.mark.parametrize("has_git", [True, False], ids=["with git", "without git"])
+def test_a_state_that_comes_back_travels_whole(
+    plain_cli: Cli, ann: Path, git: Git, monkeypatch: pytest.MonkeyPatch, has_git: bool
+) -> None:
+    """A run that was removed and restored before it was pushed has its first state again; none of it is left out."""
+    record(ann, "run", {"small.txt": b"small\n"})
+    for words in (["rm", "run"], ["restore", "run"], ["tag", "run", "a=b"], ["tag", "run", "--remove", "a"]):
+        assert plain_cli(ann, *words).code == 0
+    with monkeypatch.context() as patch:
+        if not has_git:
+            patch.setenv("PATH", "/nonexistent")
+        assert plain_cli(ann, "push").code == 0
+        assert plain_cli(ann.parent, "clone", "remote.git", "bob").code == 0
+    for folder in ("remote.git", "bob"):
+        assert git("fsck", "--full", "--strict", cwd=ann.parent / folder) == ""
+    assert plain_cli(ann.parent / "bob", "fsck").out == ""
+
+
 def test_a_clone_that_fails_leaves_no_folder(cli: Cli, ann: Path) -> None:
     """Neither a missing remote nor a missing branch leaves anything, and an empty folder stays empty."""
     top = ann.parent

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gitexp.domain.masking import mask_url
-from gitexp.errors import NotFound, RemoteFailed, UsageError
+from gitexp.errors import GitexpError, NotFound, RemoteFailed, UsageError
 from gitexp.store.git import durable
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.refs import RefStore
@@ -110,7 +110,7 @@ def _clone_alone(url: str, folder: str, branch: str | None, environ: Mapping[str
         for name, oid in found.items()
         if name.startswith(_HEADS) and not name.startswith(f"{_HEADS}gitexp/")
     }
-    chosen = _chosen(heads, found.get("HEAD"), branch, git.head().branch)
+    chosen = _chosen(heads, found.get("HEAD"), branch, _head_of(url, environ) or git.head().branch)
     tags = {name: oid for name, oid in found.items() if name.startswith(_TAGS) and not name.endswith("^{}")}
     transport.fetch(dict.fromkeys([*heads.values(), *tags.values()]), (), lambda _size: None)
     refs.create_all({f"refs/remotes/{ORIGIN}/{name}": oid for name, oid in heads.items()} | tags)
@@ -129,9 +129,19 @@ def _chosen(heads: Mapping[str, str], head: str | None, asked: str | None, usual
         if asked not in heads:
             raise NotFound(f"The remote has no branch '{asked}'.", hint=f"It has {', '.join(sorted(heads)[:10])}.")
         return asked
-    like_head = sorted(name for name, oid in heads.items() if oid == head)
+    like_head = sorted(name for name, oid in heads.items() if head in (oid, None))
     preferred = [name for name in (usual, "main", "master") if name in like_head]
     return next(iter([*preferred, *like_head]), None)
+
+
+def _head_of(url: str, environ: Mapping[str, str]) -> str | None:
+    """The branch that is checked out in a repository at a path."""
+    if kind_of(url) != "path":
+        return None
+    try:
+        return discover(path_of(url), environ).head().branch
+    except GitexpError:
+        return None
 
 
 def _check_out(folder: str) -> None:

@@ -55,7 +55,7 @@ class MissingObjects:
                 list(self._peel(oid, had, []))
         wanted = self._unknown_commits(commits, had)
         yield from wanted
-        for oid in wanted:
+        for oid in self._parents_first(wanted):
             yield from self._contents(oid)
         for oid in others:
             yield from self._tree(oid, ()) if self._objects.read(oid)[0] == "tree" else self._once(oid)
@@ -111,6 +111,25 @@ class MissingObjects:
                 order.append(oid)
             marks = [(parent, mark) for parent in self._parents(oid)]
         return [oid for oid in order if not is_known[oid]]
+
+    def _parents_first(self, commits: Sequence[bytes]) -> Iterator[bytes]:
+        """No commit before a parent of its own, whatever their clocks say.
+
+        Or what a state had, its child had not and its grandchild has again would be left out for all three.
+        """
+        left = set(commits)
+        for start in reversed(commits):
+            waiting = [start]
+            while waiting:
+                oid = waiting[-1]
+                first = [parent for parent in self._parents(oid) if parent in left and parent != oid]
+                if oid in left and first:
+                    waiting += first
+                    continue
+                waiting.pop()
+                if oid in left:
+                    left.remove(oid)
+                    yield oid
 
     def _parents(self, oid: bytes) -> Iterator[bytes]:
         if oid not in self._shallow:
