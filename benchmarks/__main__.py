@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    artifact_places,
     artifacts,
     autologging,
     autologging_deep,
@@ -26,7 +27,18 @@ from benchmarks.measure import Bench, Figure
 from benchmarks.peers import Peer, find_peers
 from benchmarks.table import Result, Row
 
-GROUPS = (startup, listing, launching, printing, recording, autologging, autologging_deep, artifacts, footprint)
+GROUPS = (
+    startup,
+    listing,
+    launching,
+    printing,
+    recording,
+    autologging,
+    autologging_deep,
+    artifacts,
+    artifact_places,
+    footprint,
+)
 ROWS = [row for group in GROUPS for row in group.ROWS]
 
 

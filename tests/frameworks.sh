@@ -1,16 +1,35 @@
 #!/bin/sh
-# Tests autologging with real frameworks, in .venv-frameworks; then scikit-learn, XGBoost and LightGBM in the oldest
-# versions that it supports, in .venv-frameworks-oldest. Needs .venv, which tests/run.sh makes. Arguments go to pytest.
+# Tests autologging and the scripts of real projects with real frameworks, in .venv-frameworks. Needs .venv, which
+# tests/run.sh makes.
+#
+#     sh tests/frameworks.sh          what CI runs: the classic frameworks whole, and of each deep one the main facts
+#     sh tests/frameworks.sh all      everything
+#     sh tests/frameworks.sh oldest   scikit-learn, XGBoost and LightGBM in the oldest versions that are supported
 set -eu
 cd "$(dirname "$0")/.."
 
+FACTS="params_are_what or each_epoch or metrics_have_the_steps or each_trial or everything_logged or exception_keeps"
+DEEP="tests/test_autolog_lightning.py tests/test_autolog_keras.py tests/test_autolog_transformers.py
+    tests/test_autolog_optuna.py tests/test_autolog_hyperopt.py"
+
 main() {
-    environment .venv-frameworks tests/frameworks.txt
-    with .venv-frameworks "$@"
-    if .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
-        environment .venv-frameworks-oldest tests/frameworks-oldest.txt
-        with .venv-frameworks-oldest tests/test_autolog_scikit_learn.py tests/test_autolog_boosting.py -k "not catboost"
-    fi
+    case ${1:-} in
+        oldest)
+            environment .venv-frameworks-oldest tests/frameworks-oldest.txt
+            with .venv-frameworks-oldest -m frameworks tests/test_autolog_scikit_learn.py tests/test_autolog_boosting.py \
+                -k "not catboost"
+            ;;
+        all)
+            environment .venv-frameworks tests/frameworks.txt
+            with .venv-frameworks -m frameworks
+            ;;
+        *)
+            environment .venv-frameworks tests/frameworks.txt
+            with .venv-frameworks -m "frameworks and not slow"
+            # shellcheck disable=SC2086 (a list)
+            with .venv-frameworks -m frameworks $DEEP -k "$FACTS"
+            ;;
+    esac
 }
 
 environment() {
@@ -21,7 +40,7 @@ environment() {
 with() {
     environment=$1
     shift
-    GITEXP_FRAMEWORKS_PYTHON=$PWD/$environment/bin/python .venv/bin/python -m pytest -n 2 -m frameworks "$@"
+    GITEXP_FRAMEWORKS_PYTHON=$PWD/$environment/bin/python .venv/bin/python -m pytest -n 2 "$@"
 }
 
 main "$@"

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 from urllib.parse import quote
 
 import pytest
@@ -404,6 +404,58 @@ class Proxy:
                 with suppress(OSError):
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         _close(sockets)
+
+
+class FakeGit:
+    """A program that speaks just enough of git's protocol, version 0, to lie in it; reached by `git://`.
+
+    Args:
+        refs: id and name of each ref that it says it has.
+        pack: what it sends to whoever fetches.
+    """
+
+    def __init__(self, refs: list[tuple[bytes, bytes]], pack: bytes = b"") -> None:
+        self._refs = refs
+        self._pack = pack
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"git://127.0.0.1:{self._listener.getsockname()[1]}/any.git"
+
+    def __enter__(self) -> FakeGit:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                with client, client.makefile("rwb") as stream, suppress(OSError, ValueError):
+                    self._answer(stream)
+
+    def _answer(self, stream: BinaryIO) -> None:
+        _packet(stream)
+        capabilities = b"\0ofs-delta report-status"
+        lines = []
+        for oid, name in self._refs:
+            line = oid + b" " + name + capabilities + b"\n"
+            lines.append(b"%04x%s" % (len(line) + 4, line))
+            capabilities = b""
+        stream.write(b"".join(lines) + b"0000")
+        stream.flush()
+        while (said := _packet(stream)) != b"done\n":
+            if said is None and not self._pack:
+                return
+        stream.write(b"0008NAK\n" + self._pack)
+        stream.flush()
+
+
+def _packet(stream: BinaryIO) -> bytes | None:
+    size = int(stream.read(4), 16)
+    return stream.read(size - 4) if size else None
 
 
 def _close(sockets: object) -> None:

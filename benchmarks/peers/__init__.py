@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Bench, CommandFailed, Figure
-from benchmarks.peers import aim, dvc, dvclive, git, guild, mlflow, trackio, wandb
+from benchmarks.peers import aim, dvc, dvclive, git, git_lfs, guild, mlflow, trackio, wandb
 
 _MEASURES: dict[str, Callable[[Bench, str], dict[str, Callable[[], Figure]]]] = {
     "mlflow": mlflow.measures,
@@ -29,9 +30,12 @@ class Peer:
 
 
 def find_peers(bench: Bench, venvs: Sequence[Path]) -> list[Peer]:
-    """The peers installed in these environments, and git itself."""
+    """The peers installed in these environments, and git and git-lfs themselves."""
     version = bench.run("git", "--version").output.decode().split()[2]
     found = [Peer(name="git", version=version, measures=git.measures(bench))]
+    if shutil.which("git-lfs"):
+        version = bench.run("git-lfs", "version").output.decode().split()[0].removeprefix("git-lfs/")
+        found.append(Peer(name="git-lfs", version=version, measures=git_lfs.measures(bench)))
     for name, measures in _MEASURES.items():
         distribution = _DISTRIBUTIONS.get(name, name)
         for venv in venvs:

@@ -129,7 +129,8 @@ def _take_named(line: PrintedText) -> tuple[list[Counter], int]:
             plurals += has_sign
             line.hide(*match.span())
             continue
-        if word in _ONLY_WITH_A_SIGN and not (has_sign or match["total"] or match["open"]):
+        is_bracketed = line.text[: match.start()].endswith("[") and match[0].endswith("]")
+        if word in _ONLY_WITH_A_SIGN and not (has_sign or match["total"] or match["open"] or is_bracketed):
             continue
         if "." in match["n"] and rank is not Rank.EPOCH:
             continue

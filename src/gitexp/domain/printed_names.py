@@ -77,7 +77,7 @@ _COSTS = frozenset(
     seconds ms minute minutes hour speed fps ips throughput wps ups tps qps flops flos gflops bandwidth mem
     memory ram vram gpu cpu disk bytes mb gb sample samples examples instances images tokens files items support
     epochs steps iterations observations obs df batches iteration iter step progress percent percentage dur data
-    latency update updates wpb bsz
+    latency update updates wpb bsz clients
     """.split()
 )
 _FILE = re.compile(

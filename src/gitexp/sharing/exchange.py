@@ -12,11 +12,9 @@ from gitexp.domain.pointer import Pointer
 from gitexp.errors import NotFound
 from gitexp.repo import Repository
 from gitexp.sharing.namespace import HEADS, Namespace, is_run_name
-from gitexp.sharing.places import chosen_store
 from gitexp.sharing.records import RecordPusher, Shared, pull_records
 from gitexp.sharing.selection import Selection
 from gitexp.sharing.sent import SentRuns
-from gitexp.store.artifacts.inband import InBandStore
 from gitexp.store.artifacts.store import ArtifactStore
 from gitexp.store.git.remotes import Remote, find_remote
 from gitexp.store.git.transport import OnBytes, Transport, open_transport
@@ -182,6 +180,9 @@ class Sharing:
             push: whether they are to travel there.
         """
         git = self._repository.git
+        from gitexp.sharing.places import chosen_store  # not where records alone travel
+        from gitexp.store.artifacts.inband import InBandStore
+
         chosen = chosen_store(git, self.remote, self._place, pointers, push=push)
         return chosen or InBandStore(
             lambda push: self._transport(push=push),

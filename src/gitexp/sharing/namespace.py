@@ -36,7 +36,9 @@ class Namespace:
         What is no such name or no such id is left out, so that nothing a remote says becomes a path of its choice.
         """
         skip = len(self.prefix)
-        below = ((REFS + name[skip:], oid) for name, oid in refs.items() if name.startswith(self.prefix))
+        below = refs.items()
+        if self.prefix != REFS:
+            below = {REFS + name[skip:]: oid for name, oid in below if name.startswith(self.prefix)}.items()
         is_run, is_experiment, is_id = _RUN.match, _EXPERIMENT.match, _OID.match
         return {name: oid for name, oid in below if (is_run(name) or is_experiment(name)) and is_id(oid)}
 

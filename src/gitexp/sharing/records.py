@@ -109,6 +109,9 @@ class RecordPusher:
             planned.clear()
             theirs = self._namespace.here(refs)
             for name, tip in wanted.items():
+                if theirs.get(name) == tip:
+                    planned.same += 1
+                    continue
                 try:
                     self._sort_in(name, tip, theirs.get(name), planned)
                 except CorruptData as error:  # the remote's is no state of anything, or ours cannot be read
@@ -146,9 +149,7 @@ class RecordPusher:
         return again
 
     def _sort_in(self, name: str, tip: str, theirs: str | None, planned: _Planned) -> None:
-        if theirs == tip:
-            planned.same += 1
-        elif theirs is None:
+        if theirs is None:
             planned.updates[name] = (None, tip)
         elif not self._repository.objects.contains(bytes.fromhex(theirs)):
             planned.unknown[name] = theirs

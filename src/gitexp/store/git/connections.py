@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import os
 import select
-import shlex
-import socket
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import IO
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
 
 from gitexp.errors import RemoteFailed, UsageError
 from gitexp.store.git.remotes import kind_of, path_of
@@ -49,6 +44,10 @@ class Silent(Exception):
     """The other side said nothing for too long."""
 
 
+class NoGit(Exception):
+    """What answers does not speak git's protocol, or says why it does not."""
+
+
 def patience_s(git: GitRepository) -> float:
     """How long a remote may be silent: `git config gitexp.timeout`, 0 for ever."""
     said = git.config("gitexp", "timeout")
@@ -67,7 +66,7 @@ class Connection:
     Args:
         reads, writes: descriptors; this object closes them.
         process: what has their other ends, if it is ours.
-        said: the file that the program's complaints go to.
+        complaints: a third descriptor, for what the program writes to its standard error.
     """
 
     def __init__(
@@ -77,14 +76,14 @@ class Connection:
         *,
         patience_s: float,
         process: subprocess.Popen[bytes] | None = None,
-        said: IO[bytes] | None = None,
+        complaints: int = -1,
     ) -> None:
         self._reads = reads
         self._writes = writes
         self._patience_s = patience_s
         self._process = process
-        self._said = said
-        self._complaints = ""
+        self._complains = complaints
+        self._complaints = b""
         self._buffer = b""
         self._position = 0
         self._is_at_end = False
@@ -92,7 +91,7 @@ class Connection:
         self._is_given_up = False
         self._leaving: list[bytes] = []
         self._leaving_size = 0
-        for descriptor in {reads, writes}:
+        for descriptor in {reads, writes, complaints} - {-1}:
             os.set_blocking(descriptor, False)
 
     def read(self, size: int) -> bytes:
@@ -104,6 +103,35 @@ class Connection:
         data = self._buffer[self._position : self._position + size]
         self._position += len(data)
         return data
+
+    def packets(self) -> list[bytes]:
+        """Git's packets up to the next flush, without their lengths.
+
+        Raises:
+            EOFError: it ended before.
+            NoGit: what comes are no packets.
+        """
+        found: list[bytes] = []
+        self.flush()
+        while True:
+            buffer, position = self._buffer, self._position
+            end = len(buffer)
+            while position + 4 <= end:
+                try:
+                    size = int(buffer[position : position + 4], 16)
+                except ValueError:
+                    raise NoGit("what answers there is no git server") from None
+                if size < 4:
+                    self._position = position + 4
+                    return found
+                if position + size > end:
+                    break
+                found.append(buffer[position + 4 : position + size])
+                position += size
+            self._position = position
+            if self._is_at_end:
+                raise EOFError
+            self._wait()
 
     def write(self, data: bytes) -> None:
         """Send data, soon. Where the other side has gone nothing fails: what it said before is still to be read."""
@@ -127,6 +155,8 @@ class Connection:
         """Nothing more will be written."""
         self.flush()
         if self._reads == self._writes:
+            import socket  # not for programs
+
             with suppress(OSError), socket.socket(fileno=os.dup(self._writes)) as copy:
                 copy.shutdown(socket.SHUT_WR)
         else:
@@ -136,7 +166,7 @@ class Connection:
         self.flush()
         if len(self._buffer) > self._position or self._is_at_end:
             return True
-        return bool(self._poll(0, to_write=False))
+        return self._reads in self._poll(0, to_write=False)
 
     def close(self) -> None:
         """Hang up; a program that does not end then is ended."""
@@ -152,22 +182,25 @@ class Connection:
             if self._is_given_up:
                 self._process.kill()
             self._wait_for_end(self._process)
-            self._complaints = self._read_complaints()
-        if self._said is not None:
-            self._said.close()
+        if self._complains >= 0:
+            self._listen()
+            os.close(self._complains)
+            self._complains = -1
 
     def complaints(self) -> str:
         """What the program wrote to its standard error, once its output has ended."""
-        if self._process is not None and self._reads >= 0:
+        if self._process is not None and self._complains >= 0:
             self._wait_for_end(self._process)
-            return self._read_complaints()
-        return self._complaints
+            self._listen()
+        return self._complaints.decode(errors="replace")
 
-    def _read_complaints(self) -> str:
-        if self._said is None:
-            return ""
-        self._said.seek(0)
-        return self._said.read(_PIECE).decode(errors="replace")
+    def _listen(self) -> bool:
+        """Take in what is complained of; whether there may be more."""
+        with suppress(BlockingIOError):
+            while data := os.read(self._complains, _PIECE):
+                self._complaints = (self._complaints + data)[-_PIECE:]
+            return False
+        return True
 
     def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:
         try:
@@ -184,16 +217,22 @@ class Connection:
 
     def _wait(self, *, to_write: bool = False) -> None:
         """Take in what has come, or wait until something comes or can be sent."""
-        ready = self._poll(None if self._patience_s == float("inf") else self._patience_s, to_write=to_write)
+        limit = None if self._patience_s == float("inf") else self._patience_s
+        ready = self._poll(limit, to_write=to_write)
         if not ready:
             self._is_given_up = True
             raise Silent(f"it was silent for {self._patience_s:g} seconds")
+        if self._complains in ready and not self._listen():
+            os.close(self._complains)
+            self._complains = -1
         if ready.get(self._reads, 0) & ~select.POLLOUT and not self._is_at_end:
             self._take()
 
     def _poll(self, limit_s: float | None, *, to_write: bool) -> dict[int, int]:
         """What can be done without waiting. `select` would fail where more than a thousand files are open."""
         wanted = {} if self._is_at_end else {self._reads: select.POLLIN}
+        if self._complains >= 0:
+            wanted[self._complains] = select.POLLIN
         if to_write:
             wanted[self._writes] = wanted.get(self._writes, 0) | select.POLLOUT
         poller = select.poll()
@@ -237,8 +276,7 @@ def connect(git: GitRepository, url: str, service: str, executable: str | None) 
     return _run([*ssh_command(git, place), f"git-{service} {_quoted(place.path)}"], environ, git)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SshPlace:
+class SshPlace(NamedTuple):
     """What an ssh address says; `path` as the other side gets it."""
 
     host: str
@@ -253,6 +291,8 @@ def parse_ssh(url: str) -> SshPlace:
         UsageError: a host or path that ssh would take for an option.
     """
     if "://" in url:
+        from urllib.parse import unquote, urlsplit
+
         parts = urlsplit(url)
         host, port, path = parts.hostname or "", parts.port, unquote(parts.path)
         if parts.username:
@@ -276,6 +316,8 @@ def ssh_command(git: GitRepository, place: SshPlace) -> list[str]:
     if chosen and (_SHELL_READS & set(chosen) or "=" in chosen.split(maxsplit=1)[0]):
         words = ["/bin/sh", "-c", f'{chosen} "$@"', chosen]
     elif chosen:
+        import shlex  # hardly anybody chooses
+
         words = shlex.split(chosen)
     else:
         words += silence_options(patience_s(git))
@@ -294,23 +336,27 @@ def silence_options(patience_s: float) -> list[str]:
 
 
 def _run(command: list[str], environ: Mapping[str, str], git: GitRepository) -> Connection:
-    said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the connection)
+    patience = patience_s(git)
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=environ, bufsize=0
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, bufsize=0
         )
     except OSError as error:
         raise RemoteFailed(
             f"'{command[0]}' cannot be started: {error.strerror}.", hint="Install it, or use another kind of address."
         ) from error
-    assert process.stdin is not None and process.stdout is not None
-    reads, writes = os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno())
-    process.stdin.close()
-    process.stdout.close()
-    return Connection(reads, writes, patience_s=patience_s(git), process=process, said=said)
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    pipes = (process.stdout, process.stdin, process.stderr)
+    reads, writes, complains = (os.dup(pipe.fileno()) for pipe in pipes)
+    for pipe in pipes:
+        pipe.close()
+    return Connection(reads, writes, patience_s=patience, process=process, complaints=complains)
 
 
 def _dial(git: GitRepository, url: str, service: str) -> Connection:
+    import socket  # slow to import, and git's own port is rare
+    from urllib.parse import unquote, urlsplit
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     patience = patience_s(git)

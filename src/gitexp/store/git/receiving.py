@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
@@ -86,9 +87,13 @@ class IncomingPack:
     ) -> None:
         if self._file is not None:
             self._file.close()
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+                with suppress(OSError):  # of what was still to be written
+                    assert pipe is not None
+                    pipe.close()
 
     def write(self, data: bytes) -> int:
         self.received += len(data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gitexp.errors import NotFound, UsageError
 from gitexp.store.git.repository import GitRepository
@@ -35,7 +34,7 @@ class Remote:
 def kind_of(url: str) -> str:
     """How an address is reached; see `Remote.kind`."""
     if "://" in url:
-        scheme = urlsplit(url).scheme
+        scheme = url.partition("://")[0].lower()
         return {"https": "http", "git+ssh": "ssh", "ssh+git": "ssh", "file": "path"}.get(scheme, scheme)
     if "::" in url.partition("/")[0]:
         return url.partition("::")[0]
@@ -44,7 +43,11 @@ def kind_of(url: str) -> str:
 
 def path_of(url: str) -> str:
     """The folder that an address of kind "path" names."""
-    return urlsplit(url).path if url.startswith("file://") else url
+    if not url.startswith("file://"):
+        return url
+    from urllib.parse import unquote  # slow to import, and hardly ever needed
+
+    return unquote("/" + url.removeprefix("file://").partition("/")[2])
 
 
 def remote_names(git: GitRepository) -> list[str]:

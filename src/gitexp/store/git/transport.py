@@ -112,6 +112,10 @@ def open_transport(
         from gitexp.store.git.folder_transport import FolderTransport
 
         return FolderTransport(git, objects, remote.push_url if push else remote.url)
+    if remote.kind != "http":
+        from gitexp.store.git.stream_transport import StreamTransport
+
+        return StreamTransport(git, objects, remote.push_url if push else remote.url)
     from gitexp.store.git.dulwich_transport import DulwichTransport
 
     return DulwichTransport(git, objects, remote.push_url if push else remote.url)
