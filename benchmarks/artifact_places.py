@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import statistics
@@ -34,7 +33,7 @@ print("{}")
 COMMAND = """
 from gitexp.cli import execute
 with open(os.devnull, "w") as sys.stdout:
-    execute([sys.argv[1], "origin", *(["--no-artifacts"] if sys.argv[1] == "push" else [])])
+    execute([sys.argv[1], "origin", *(["--no-artifacts"] if sys.argv[1] == "push" else [])])  # what any exchange takes
     base = peak_bytes()
     with measured():
         code = execute(sys.argv[1:])
@@ -70,12 +69,15 @@ class Place:
 
     Args:
         there: where the server keeps what it gets; emptied before each upload.
+        store: the beginning of an address for `artifacts.store`; empty: not set.
     """
 
-    def __init__(self, bench: Bench, size_bytes: int, there: Path) -> None:
+    def __init__(self, bench: Bench, size_bytes: int, there: Path, store: str = "") -> None:
         self._bench = bench
         self._size = size_bytes
         self._there = there
+        self._store = store
+        self._emptied = 0
         self.folder = bench.repository()
         remote = bench.folder() / "remote.git"
         bench.run("git", "clone", "-q", "--bare", self.folder, remote)
@@ -111,6 +113,11 @@ class Place:
         )
 
     def _empty(self) -> None:
+        if self._store:  # the server remembers what it had: a new place
+            self._emptied += 1
+            setting = {"artifacts": {"store": f"{self._store}-{self._emptied}"}}
+            (self.folder / ".gitexp").mkdir(exist_ok=True)
+            (self.folder / ".gitexp" / "config.yaml").write_text(json.dumps(setting))
         for path in self._there.rglob(self._content.name):
             path.unlink()
 
@@ -170,9 +177,7 @@ def s3_place(bench: Bench) -> Iterator[Place]:
         within = bench.with_variables(
             AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}"
         )
-        place = Place(within, S3_BYTES, there)
-        (place.folder / ".gitexp").mkdir()
-        (place.folder / ".gitexp" / "config.yaml").write_text(json.dumps({"artifacts": {"store": "s3://bucket/runs"}}))
+        place = Place(within, S3_BYTES, there, "s3://bucket/runs")
         yield place
         bench.gone(place.folder)
         bench.gone(there)

@@ -47,15 +47,17 @@ class Spec:
         group: "quick", "slow" or "frameworks".
         files: more files of the project, by their names.
         options: of `gitexp run`.
-        stdin: what it reads. environ: more environment variables. shell: what a shell does before it, as "umask 027".
+        answers: what it reads, line by line, each with the end of the text that asks for it, if any.
+        environ: more environment variables. shell: what a shell does before it, as "umask 027".
         terminal: whether all its streams are a terminal, too; it is run with pipes in any case.
         varies: regular expressions of what differs from run to run in what it prints, and in names of files.
         differing: patterns of files whose content differs from run to run.
         exit: its exit code, or minus the signal that it dies by.
         status: of its run.
         params, tags: all of them.
-        metrics: all of them, each with its number of points, the step of the last one, and maybe its value or the least
-            and greatest that it may be.
+        more_params: patterns of others, that differ from version to version of a framework.
+        metrics: all of them, each with its number of points, if that is known, the step of the last one, and maybe its
+            value, or the least and greatest that it may be.
         artifacts: patterns that each match one or more, and that all match one.
         nested: how many runs have this one as their parent.
         warnings: regular expressions, one for each.
@@ -66,7 +68,7 @@ class Spec:
     group: str = "quick"
     files: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
-    stdin: str = ""
+    answers: tuple[tuple[str, str], ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     shell: str = ""
     terminal: bool = False
@@ -76,6 +78,7 @@ class Spec:
     status: str = "finished"
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    more_params: tuple[str, ...] = ()
     metrics: Mapping[str, list[float]] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     nested: int = 0
@@ -216,7 +219,7 @@ class Project:
                 copy.stdin.close()
             assert done.stdin is not None
             with suppress(BrokenPipeError):
-                done.stdin.write(self.spec.stdin.encode())
+                done.stdin.write("".join(f"{answer}\n" for _, answer in self.spec.answers).encode())
                 done.stdin.close()
             code = done.wait(PATIENCE_S)
             for copy in copies:
@@ -229,7 +232,7 @@ class Project:
             words, cwd=self.root, env=self.environ, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )
         os.close(slave)
-        os.write(leader, self.spec.stdin.encode())
+        answers = [(ask.encode(), answer.encode()) for ask, answer in self.spec.answers]
         shown = b""
         deadline = time.monotonic() + PATIENCE_S
         while select.select([leader], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -240,6 +243,8 @@ class Project:
             if not data:
                 break
             shown += data
+            if answers and shown.endswith(answers[0][0]):
+                os.write(leader, answers.pop(0)[1] + b"\n")
         os.close(leader)
         return done.wait(PATIENCE_S), shown, b""
 

@@ -463,9 +463,7 @@ def test_a_header_for_all_requests(guarded: Place, git: Git) -> None:
 
 @only(("ssh",))
 @pytest.mark.parametrize("where", ["GIT_SSH_COMMAND", "core.sshCommand", "config"])
-def test_how_ssh_is_found(
-    place: Place, git: Git, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_ssh_is_found(place: Place, git: Git, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment, git's configuration and ssh's own file of hosts are honoured."""
     seal(place.ann, "one")
     command = place.server.environ["GIT_SSH_COMMAND"]

@@ -17,10 +17,8 @@ def load(rows):
     return x, x @ [1.0, 2.0, 3.0] + rng.normal(scale=0.1, size=rows)
 
 
-def fold(alpha, x, y, train, test, number):
-    score = Ridge(alpha=alpha).fit(x[train], y[train]).score(x[test], y[test])
-    print(f"fold {number}: r2={score:.4f}", flush=True)
-    return score
+def fold(alpha, x, y, train, test):
+    return Ridge(alpha=alpha).fit(x[train], y[train]).score(x[test], y[test])
 
 
 if __name__ == "__main__":
@@ -30,5 +28,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     x, y = load(90)
     folds = KFold(3).split(x)
-    scores = Parallel(n_jobs=args.jobs)(delayed(fold)(args.alpha, x, y, a, b, n) for n, (a, b) in enumerate(folds))
+    scores = Parallel(n_jobs=args.jobs)(delayed(fold)(args.alpha, x, y, a, b) for a, b in folds)
+    for number, score in enumerate(scores):
+        print(f"fold {number}: r2={score:.4f}")
     print(f"R2: {np.mean(scores):.4f} +/- {np.std(scores):.4f}")

@@ -21,7 +21,7 @@ def show(epoch, batch, loss):
             sys.stderr.write("\n")
         sys.stderr.flush()
     elif batch == opt.batches:
-        print(f"{epoch}/{opt.epochs} done, loss={loss:.4f}", file=sys.stderr)
+        print(f"Epoch {epoch}/{opt.epochs}: loss={loss:.4f}", file=sys.stderr)
 
 
 print("stdin is a terminal:", sys.stdin.isatty(), "stdout:", sys.stdout.isatty(), "TERM:", os.environ.get("TERM"))

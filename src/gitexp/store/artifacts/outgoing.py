@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from gitexp.domain.pointer import Pointer
@@ -28,12 +29,15 @@ class Outgoing:
         self._pointer = pointer
         self._on_bytes = on_bytes
         self._digest = hashlib.sha256()
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="gitexp-hash")
+        self._hashed: Future[None] | None = None
         self._read = 0
 
     def from_the_start(self) -> Outgoing:
         """Itself, to be read anew."""
         self.take_back()
         self._file.seek(0)
+        self._settle()
         self._digest = hashlib.sha256()
         return self
 
@@ -50,9 +54,14 @@ class Outgoing:
             CorruptData: the content is not what its pointer says.
         """
         data = self._file.read(PIECE)
-        self._digest.update(data)
         self._read += len(data)
-        if self._read >= self._pointer.size_bytes and self._digest.hexdigest() != self._pointer.sha256:
+        is_last = self._read >= self._pointer.size_bytes
+        self._settle()
+        if is_last:
+            self._digest.update(data)
+        else:  # beside the sending of this piece
+            self._hashed = self._hasher.submit(self._digest.update, data)
+        if is_last and self._digest.hexdigest() != self._pointer.sha256:
             self._read -= len(data)
             raise CorruptData(
                 f"The content {self._pointer.sha256[:12]} on this machine is damaged, and is not sent.",
@@ -61,6 +70,11 @@ class Outgoing:
         if data:
             self._on_bytes(len(data))
         return data
+
+    def _settle(self) -> None:
+        """Wait for the piece before."""
+        if self._hashed is not None:
+            self._hashed.result()
 
     def __iter__(self) -> Iterator[bytes]:
         while data := self.read():

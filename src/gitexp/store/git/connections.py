@@ -121,7 +121,9 @@ class Connection:
                     size = int(buffer[position : position + 4], 16)
                 except ValueError:
                     raise NoGit("what answers there is no git server") from None
-                if size < 4:
+                if size == 3:
+                    raise NoGit(f"it sent a packet of length {size}")
+                if size < 3:
                     self._position = position + 4
                     return found
                 if position + size > end:

@@ -79,7 +79,9 @@ ALWAYS_OF_TRAINING = frozenset(
     "learning_rate per_device_train_batch_size gradient_accumulation_steps lr_scheduler_type optim weight_decay"
     " max_grad_norm num_train_epochs seed".split()
 )
-MADE_BY_TRAINING = frozenset("accelerator_config debug disable_tqdm do_eval eval_steps logging_dir report_to".split())
+MADE_BY_TRAINING = frozenset(
+    "accelerator_config dataloader_pin_memory disable_tqdm do_eval eval_steps logging_dir".split()
+)
 """Arguments that transformers' `TrainingArguments` puts in the place of their defaults itself."""
 
 
@@ -100,7 +102,7 @@ def _without_usual(result, fields):
 
 def _is_default(field, value):
     default = field.default_factory() if callable(field.default_factory) else field.default
-    return value == default or getattr(value, "value", value) == getattr(default, "value", default)
+    return not (value or default) or getattr(value, "value", value) == getattr(default, "value", default)
 
 
 def _argument(call, position, name):
