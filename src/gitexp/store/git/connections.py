@@ -181,8 +181,6 @@ class Connection:
         os.close(self._reads)
         self._reads = -1
         if self._process is not None:
-            if self._is_given_up:
-                self._process.kill()
             self._wait_for_end(self._process)
         if self._complains >= 0:
             self._listen()
@@ -205,6 +203,8 @@ class Connection:
         return True
 
     def _wait_for_end(self, process: subprocess.Popen[bytes]) -> None:
+        if self._is_given_up:
+            process.kill()
         try:
             process.wait(_GOODBYE_S)
         except subprocess.TimeoutExpired:
@@ -309,22 +309,24 @@ def parse_ssh(url: str) -> SshPlace:
 
 
 def ssh_command(git: GitRepository, place: SshPlace) -> list[str]:
-    """How to reach a host, as git finds it; the command to run there is still to be added.
-
-    ssh that nobody chose gives up on a silent connection by itself.
-    """
-    chosen = git.environ.get("GIT_SSH_COMMAND") or git.config("core", "sshCommand")
-    words = ["ssh"]
-    if chosen and (_SHELL_READS & set(chosen) or "=" in chosen.split(maxsplit=1)[0]):
+    """How to reach a host; the command to run there is still to be added."""
+    chosen = ssh_program(git)
+    if _SHELL_READS & set(chosen) or "=" in chosen.split(maxsplit=1)[0]:
         words = ["/bin/sh", "-c", f'{chosen} "$@"', chosen]
-    elif chosen:
-        import shlex  # hardly anybody chooses
+    else:
+        import shlex  # only where ssh is used
 
         words = shlex.split(chosen)
-    else:
-        words += silence_options(patience_s(git))
     port = ["-p", str(place.port)] if place.port else []
     return [*words, "-o", "SendEnv=GIT_PROTOCOL", *port, place.host]
+
+
+def ssh_program(git: GitRepository) -> str:
+    """ssh as git finds it, told to give up on a dead connection; what was chosen goes before what we say."""
+    chosen = git.environ.get("GIT_SSH_COMMAND") or git.config("core", "sshCommand") or "ssh"
+    if os.path.basename(chosen.split(maxsplit=1)[0]) != "ssh":
+        return chosen
+    return " ".join([chosen, *silence_options(patience_s(git))])
 
 
 def silence_options(patience_s: float) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from gitexp.store.git.answers import failed, hang_up
-from gitexp.store.git.connections import patience_s, silence_options
+from gitexp.store.git.connections import patience_s, ssh_program
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.packs import PackWriter, encode_entry
 from gitexp.store.git.receiving import HARMLESS
@@ -134,8 +134,8 @@ class GitTransport:
         own = {**self._git.environ, "GIT_DIR": self._git.git_dir, "LC_ALL": "C", **(environ or {})}
         for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE"):
             own.pop(name, None)
-        if not (own.get("GIT_SSH_COMMAND") or own.get("GIT_SSH") or self._git.config("core", "sshCommand")):
-            own["GIT_SSH_COMMAND"] = " ".join(["ssh", *silence_options(patience_s(self._git))])
+        if not own.get("GIT_SSH"):
+            own["GIT_SSH_COMMAND"] = ssh_program(self._git)
         done = subprocess.run(
             [*_limited(most_bytes), self._executable, *self._patience(), *arguments],
             check=False,
