@@ -100,7 +100,7 @@ def test_a_folder(gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git, way
         settings(folder, f"artifacts:\n  store: {json.dumps(place)}\n")
     done = gitexp(ann, "push")
     assert done.returncode == 0, done.stderr
-    assert f"2 artifacts (160 kB) to {shared}" in done.stdout
+    assert done.stdout == f"Pushed 1 new run to origin, 2 artifacts (160 kB) to {shared}.\n"
     assert sorted(path.stat().st_size for path in shared.glob("??/??/*")) == [70_000, 90_000]
     assert data_refs(git, remote) == 0
     pulled = gitexp(bob, "pull", "--artifacts")

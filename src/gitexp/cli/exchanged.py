@@ -97,11 +97,16 @@ def _say_counts(done: Exchange, verb: str, way: str) -> None:
         count = len(_runs(names))
         if count:
             parts.append(plural(count, f"{what} run"))
+    elsewhere = ""
     if artifacts.count:
-        place = "" if artifacts.place.endswith(" itself") else f" {way} {printable(artifacts.place)}"
-        parts.append(f"{plural(artifacts.count, 'artifact')} ({size(artifacts.size_bytes)}){place}")
-    if parts:
-        say(f"{verb} {terminal.paint(', '.join(parts), 'bold')} {way} {where}.")
+        travelled = f"{plural(artifacts.count, 'artifact')} ({size(artifacts.size_bytes)})"
+        if artifacts.place.endswith(" itself"):
+            parts.append(travelled)
+        else:
+            elsewhere = f"{terminal.paint(travelled, 'bold')} {way} {printable(artifacts.place)}"
+    if parts or elsewhere:
+        there = f"{terminal.paint(', '.join(parts), 'bold')} {way} {where}" if parts else ""
+        say(f"{verb} {', '.join(filter(None, (there, elsewhere)))}.")
     elif not records.refused:
         say(f"Everything is there already: {where}." if verb == "Pushed" else f"Nothing new at {where}.")
 
