@@ -202,6 +202,7 @@ def test_an_lfs_server_beside_a_remote(
     assert len(host.seen("POST", "/batch")) == 2
 
 
+@pytest.mark.slow
 def test_an_artifact_that_the_server_lost(gitexp: Gitexp, host: LfsHost, clones: tuple[Path, Path, Path]) -> None:
     """The pull brings the others, says how many are missing, and fails; pushing the run by its name repairs that."""
     _, ann, bob = clones
@@ -219,6 +220,7 @@ def test_an_artifact_that_the_server_lost(gitexp: Gitexp, host: LfsHost, clones:
     assert gitexp(bob, "pull", "--artifacts").returncode == 0
 
 
+@pytest.mark.slow
 def test_wrong_content_from_a_server(gitexp: Gitexp, host: LfsHost, clones: tuple[Path, Path, Path]) -> None:
     """It is named and not kept, and the command fails; the run is there all the same."""
     _, ann, bob = clones
@@ -233,6 +235,7 @@ def test_wrong_content_from_a_server(gitexp: Gitexp, host: LfsHost, clones: tupl
     assert "large" in gitexp(bob, "ls").stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_push_into_the_remote_itself(clones: tuple[Path, Path, Path]) -> None:
     """While the remote is at work on what came, the command ends within 3 seconds and can be given again."""
     remote, ann, _ = clones

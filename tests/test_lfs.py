@@ -113,6 +113,7 @@ def test_a_download_that_was_cut_goes_on(host: LfsHost, bob: Machine) -> None:
     assert sum(bob.told) == len(LARGE)
 
 
+@pytest.mark.slow
 def test_a_download_that_broke_for_good_goes_on_later(host: LfsHost, bob: Machine) -> None:
     """When the tries are used up an error says so, and the same command again goes on where it stopped."""
     pointer = give(host, LARGE)
@@ -260,6 +261,7 @@ def test_content_that_is_damaged_here_is_not_sent(host: LfsHost, ann: Machine) -
     assert set(taken) == {right.sha256, "verify"}
 
 
+@pytest.mark.slow
 def test_an_upload_that_breaks_is_begun_again(host: LfsHost, ann: Machine) -> None:
     """The server asks for it once more, and bytes that travelled twice count once."""
     pointer = ann.put(LARGE)
@@ -429,6 +431,7 @@ def test_a_signature_that_ended_early(host: LfsHost, bob: Machine) -> None:
     assert len(host.seen("POST", "/batch")) == 2
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up(host: LfsHost, bob: Machine) -> None:
     """After `lfs.activitytimeout` seconds without a byte, with what has come kept for the next time."""
     pointer = give(host, LARGE)
