@@ -57,6 +57,26 @@ def expected(name: str) -> dict[str, list[tuple[int, float]]]:
         return by_key([(row["metric"], int(row["step"]), float(row["value"])) for row in csv.DictReader(file)])
 
 
+def test_lines_that_come_among_those_of_a_traceback_are_read() -> None:
+    """As stdout and stderr come through pipes of their own, in any order; the error's own line is none."""
+    pieces = (
+        'Traceback (most recent call last):\n  File "train.py", line 3\n',
+        "step=1 loss=0.5\nstep=2 loss=0.25\n",
+        "    raise Diverged(loss)\n__main__.Diverged: loss: 1000.0 at step 3\n",
+        "step=3 loss=0.125\n",
+    )
+    assert read(*pieces) == [("loss", 1, 0.5), ("loss", 2, 0.25), ("loss", 3, 0.125)]
+
+
+def test_a_round_in_brackets_is_a_step() -> None:
+    """As simulations of many clients print it, whose number is no metric; in a sentence it is none."""
+    assert read("[round 1] mean loss: 0.5, clients: 4\n[round 2] mean loss: 0.25, clients: 4\n") == [
+        ("mean_loss", 1, 0.5),
+        ("mean_loss", 2, 0.25),
+    ]
+    assert read("round 3, loss: 0.5\n") == [("loss", 0, 0.5)]
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_the_log_of_a_framework_holds_exactly_what_is_expected(name: str) -> None:
     """Each metric with each of its steps and values, and nothing else; the logs are real ones."""

@@ -44,6 +44,9 @@ _CONTROL = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 _LINE_ENDS = re.compile(rb"\r+\n")
 _WITHOUT_DIGITS = re.compile(r"\b(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
+_ERROR = re.compile(r"(?:\w*[A-Z]\w*|\w+(?:\.\w+)+)(?::\s|\s*$)")
+_MOST_AMONG_A_TRACEBACK = 100
+"""Lines of stdout that come between those of a traceback on stderr, which are read as ever."""
 _REPEATED = re.compile(r"[Bb]est iteration(?: is)?:\s*$")
 
 
@@ -98,7 +101,7 @@ class PrintedMetrics:
         self._is_dump = False
         self._header: Header | None = None
         self._columns: Columns | None = None
-        self._in_traceback = False
+        self._in_traceback = 0
         self._skip_next = False
         self._looks = bool(patterns)
 
@@ -191,11 +194,13 @@ class PrintedMetrics:
     def _pass_traceback(self, text: str) -> bool:
         """Whether the line belongs to a traceback, of which the line with the error is the last."""
         if _TRACEBACK in text:
-            self._in_traceback = True
-        elif self._in_traceback:
-            self._in_traceback = not text.strip() or text[0] in " \t"
-        else:
+            self._in_traceback = _MOST_AMONG_A_TRACEBACK
+        elif not self._in_traceback:
             return False
+        elif text.strip() and text[0] not in " \t":
+            is_last = bool(_ERROR.match(text))
+            self._in_traceback = 0 if is_last else self._in_traceback - 1
+            return is_last
         return True
 
     def _read_table(self, text: str, moment: float) -> bool:
