@@ -80,7 +80,7 @@ ALWAYS_OF_TRAINING = frozenset(
     " max_grad_norm num_train_epochs seed".split()
 )
 MADE_BY_TRAINING = frozenset(
-    "accelerator_config dataloader_pin_memory disable_tqdm do_eval eval_steps logging_dir".split()
+    "accelerator_config dataloader_pin_memory disable_tqdm do_eval eval_steps logging_dir report_to".split()
 )
 """Arguments that transformers' `TrainingArguments` puts in the place of their defaults itself."""
 
