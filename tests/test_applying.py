@@ -18,6 +18,8 @@ from gitexp.store.git.objects import BLOB, MODE_FILE, MODE_TREE, TREE, object_id
 from gitexp.upkeep import fsck, gc
 from sealed_runs import seal
 
+pytestmark = pytest.mark.slow
+
 LARGE = b"large\n" * 2_000_000
 """More than `snapshot.max_file`."""
 

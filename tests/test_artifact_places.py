@@ -22,6 +22,8 @@ from gitexp.store.git.remotes import find_remote
 from gitexp.store.git.repository import discover
 from places import LfsHost, Machine, Reply, in_json, make_machine
 
+pytestmark = pytest.mark.slow
+
 DATA = os.urandom(2_500_000)
 LARGE_ARTIFACT = (
     "import os, gitexp\n"

@@ -24,6 +24,8 @@ from gitexp.integrations import FRAMEWORKS, imports, patching
 from gitexp.integrations.parts import MOST, Part
 from gitexp.repo import Repository
 
+pytestmark = pytest.mark.slow
+
 FRAMEWORK = '''
 import warnings
 

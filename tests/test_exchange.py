@@ -13,6 +13,8 @@ import pytest
 
 from conftest import Git
 
+pytestmark = pytest.mark.slow
+
 Gitexp = Callable[..., subprocess.CompletedProcess[str]]
 
 PATHS_WITHOUT_GIT = "/nonexistent"

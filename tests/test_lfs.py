@@ -20,6 +20,8 @@ from gitexp.store.artifacts.lfs_batch import NoLfsServer
 from gitexp.store.artifacts.store import ObjectRefused
 from places import LfsHost, Machine, Reply, Request, in_json, make_machine
 
+pytestmark = pytest.mark.slow
+
 LARGE = os.urandom(3_000_000)
 
 

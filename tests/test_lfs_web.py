@@ -21,6 +21,8 @@ from gitexp.store.artifacts.lfs_endpoint import can_have_lfs
 from gitexp.store.git.remotes import find_remote
 from places import CERTIFICATE, LfsHost, Machine, Reply, Request, make_machine
 
+pytestmark = pytest.mark.slow
+
 DATA = os.urandom(200_000)
 
 

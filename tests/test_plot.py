@@ -65,7 +65,7 @@ def test_a_smoothed_value_lies_among_those_so_far(series: list[float], weight: f
     """An average is never outside the values it is of; weight 0 changes nothing."""
     for position, value in enumerate(smoothed(series, weight)):
         seen = series[: position + 1]
-        slack = 1e-9 * max(map(abs, seen))
+        slack = max(1e-9 * max(map(abs, seen)), sys.float_info.min)
         assert min(seen) - slack <= value <= max(seen) + slack
     assert list(smoothed(series, 0)) == series
 

@@ -112,7 +112,7 @@ def in_terminal(command: str, folder: Path, environ: dict[str, str], columns: in
         printed = b"".join(iter(lambda: read(ours), b"")).decode().replace("\r\n", "\n")
         os.close(ours)
     assert process.returncode == 0, f"$ {command}\n{printed}"
-    return printed
+    return re.sub(r".*\r\x1b\[K", "", printed)  # a progress bar, drawn where it takes long
 
 
 def read(terminal: int) -> bytes:

@@ -21,6 +21,8 @@ from gitexp.ranks import launch_key, rank_of
 from gitexp.reading import RunView
 from gitexp.recording import JOIN
 
+pytestmark = pytest.mark.slow
+
 SLOW = pytest.mark.slow
 METHODS = pytest.mark.parametrize(
     "method", ["fork", pytest.param("spawn", marks=SLOW), pytest.param("forkserver", marks=SLOW)]

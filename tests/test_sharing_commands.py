@@ -31,6 +31,8 @@ from gitexp.store.userfolder import UserFolder
 from gitexp.store.yamlfile import load_yaml
 from gitexp.upkeep import gc
 
+pytestmark = pytest.mark.slow
+
 LARGE = 200_000
 
 

@@ -24,6 +24,8 @@ from gitexp.store.git.index_file import read_index
 from gitexp.store.git.snapshot import SnapshotRules
 from snapshots import ALL_FILES, content_of, files_of, let_times_settle, snapshot, tree_of_git
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[[str, bytes | str], Path]
 
 

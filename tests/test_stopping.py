@@ -17,6 +17,8 @@ from gitexp.domain.run import RunRecord, Status
 from gitexp.domain.stopping import StopWatch, parse_stop_rule
 from gitexp.errors import GitexpError
 
+pytestmark = pytest.mark.slow
+
 RECORD = RunRecord(id=RunId("k7m29x4qh3vd"), name="a", experiment="e", status=Status.RUNNING, start=0.0)
 
 

@@ -14,6 +14,8 @@ from gitexp.recording import Recorder, RunRequest
 from gitexp.repo import Repository
 from gitexp.upkeep import Finding, Severity, fsck, gc
 
+pytestmark = pytest.mark.slow
+
 LARGE = b"x" * 100_000
 LONG_AGO = time.time() - 3 * 24 * 3600
 

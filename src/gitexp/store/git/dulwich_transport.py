@@ -247,13 +247,17 @@ class _Packets(Protocol):
     """
 
     def __init__(self, connection: Connection, begun: Sequence[bytes]) -> None:
-        super().__init__(connection.read, connection.write, shutdown_write=connection.end)
+        super().__init__(connection.read, connection.write)
+        self._connection = connection
         self._begun: Iterator[bytes | None] = iter([*begun, None] if begun else [])
 
     def read_pkt_line(self) -> bytes | None:
         for line in self._begun:
             return line
         return super().read_pkt_line()
+
+    def shutdown_write(self) -> None:
+        self._connection.end()
 
 
 class _Haves:
