@@ -37,7 +37,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Quickst
     folder = tmp_path_factory.mktemp("quickstart")
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text("[user]\n\tname = Ann Lee\n\temail = ann@example.org\n")
-    not_kept = ("GIT_", "GITEXP", "COLUMNS", "LINES")  # a Python that imports readline sets the last two for its children
+    not_kept = ("GIT_", "GITEXP", "COLUMNS", "LINES")  # readline sets the last two for children
     kept = {name: value for name, value in os.environ.items() if not name.startswith(not_kept)}
     environ = {**kept, "HOME": str(home), "GITEXP": str(wheel), "PYTHON": sys.executable}
     output = shell(f"{QUICKSTART} {folder}", PROJECT, environ)
