@@ -21,11 +21,11 @@ from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
 from gitexp.domain.resuming import Resumption
-from gitexp.domain.run import CodeState, Input, RunRecord, Status, run_to_dict
+from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, Status, run_to_dict
 from gitexp.domain.source import Source
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
-from gitexp.errors import Conflict, GitexpError, StorageFailed, UsageError
+from gitexp.errors import Conflict, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.repo import Repository
 from gitexp.store.git.changes import Seen
 from gitexp.store.git.snapshot import Snapshot, SnapshotRules, take
@@ -58,6 +58,7 @@ class RunRequest:
     resume: str | None = None
     strict: bool | None = None
     inputs: Sequence[Input] = ()
+    project: ProjectSource | None = None
 
 
 class Recorder:
@@ -147,6 +148,7 @@ class Recorder:
             code=snapshot and _code_state(snapshot),
             parent=request.parent,
             inputs=tuple(request.inputs),
+            project=request.project,
             note=None if before else request.note,
         )
         recorder._journal.event(
@@ -308,7 +310,7 @@ class Recorder:
         """What to do with an error of recording: raise it where the run is strict, else warn."""
         if self.strict:
             raise error
-        self.warn(_explain(error))
+        self.warn(explain(error))
 
     def end(self, status: Status, *, exit_code: int | None = None, signal: str | None = None) -> str | None:
         """Close the run; the owner seals it. Gives the commit, or None where there is none (yet)."""
@@ -334,9 +336,7 @@ class Recorder:
         except Exception as error:
             if self.strict:
                 raise
-            self._on_trouble(
-                f"{_explain(error)} The run '{self.name}' is kept in '{self.folder}'; the next gitexp command seals it."
-            )
+            self._on_trouble(self._fate(error))
             return None
         else:
             self._tell_hooks(commit)
@@ -344,6 +344,18 @@ class Recorder:
         finally:
             if self._owner is not None:
                 self._owner.release()
+
+    def _fate(self, error: Exception) -> str:
+        """What becomes of a run that could not be sealed."""
+        whole = f"The run '{self.name}'"
+        with suppress(GitexpError):
+            try:
+                self.repository.live.summary(self.run_id)
+            except NotFound:
+                lost = f"What was logged now of the run '{self.name}'" if self._resumption else whole
+                return f"{lost} is lost: not even its beginning could be written."
+        kept = f"What could be written of the run '{self.name}'" if self._journal.lost else whole
+        return f"{explain(error)} {kept} is kept in '{self.folder}'; the next gitexp command seals it."
 
     def _tell_hooks(self, commit: str) -> None:
         hooks = self.repository.config.hooks_after
@@ -472,7 +484,7 @@ def _relative(directory: str | None, root: str | None) -> str | None:
     return None if path.startswith("..") else path.replace(os.sep, "/")
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     if isinstance(error, GitexpError):
         return str(error)
     if isinstance(error, OSError):

@@ -23,9 +23,9 @@ from gitexp.activerun import ActiveRun, status_of
 from gitexp.ancestry import after_fork, claim, is_claimed, outer_folder, outer_id, tell, told
 from gitexp.domain.identity import RunId, parse_name
 from gitexp.domain.run import Status
-from gitexp.errors import Conflict, GitexpError, NotFound, UsageError
+from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.ranks import WAIT_S, SilentRecorder, announce, find, launch_key, rank_of
-from gitexp.recording import JOIN, Recorder, RunRequest
+from gitexp.recording import JOIN, Recorder, RunRequest, explain
 from gitexp.repo import Repository
 from gitexp.running.environment import capture_environment
 from gitexp.system import SystemSampler
@@ -34,6 +34,8 @@ from gitexp.system import SystemSampler
 class GitexpWarning(UserWarning):
     """Something could not be recorded; the training goes on."""
 
+
+_OURS = os.path.join(os.path.dirname(__file__), "")
 
 stack: contextvars.ContextVar[tuple[ActiveRun, ...]] = contextvars.ContextVar("gitexp_runs", default=())
 """The runs started in this context, the active one last."""
@@ -112,7 +114,7 @@ def start_run(
         note=note,
         strict=strict,
         resume=run_id,
-        parent=active[-1].id if active else None if run_id else _outer_id(),
+        parent=_parent_of(active) or (None if run_id else _outer_id()),
     )
     rank = rank_of(os.environ)
     if rank:
@@ -140,7 +142,7 @@ def start_child(
         directory=os.getcwd(),
         entry_point=_entry_point(),
         params={} if params is None else params,
-        parent=active[-1].id,
+        parent=_parent_of(active) or _outer_id(),
     )
     return _activate(_begin(request, active, "first", watch_exit=_outer_folder() is None))
 
@@ -237,15 +239,21 @@ def _deactivate(run: ActiveRun) -> None:
 
 
 def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str, *, watch_exit: bool = True) -> ActiveRun:
-    """Begin or resume a run. What troubles a nested one is told where its parent tells it."""
+    """Begin or resume a run. What troubles a nested one is told where its parent tells it.
+
+    Where nothing can be written, it is a run that keeps nothing, unless it is strict: a training goes on without.
+    """
     global _announced
-    on_trouble = active[-1]._recorder._on_trouble if active else warn
+    on_trouble = active[-1]._recorder._on_trouble if _parent_of(active) else warn
     try:
         recorder = Recorder.begin(repository(), request, on_trouble=on_trouble)
-    except Conflict:
-        if request.resume is None:
+    except (Conflict, CorruptData, StorageFailed, OSError) as error:
+        if isinstance(error, Conflict) and request.resume is not None:
+            return _join_live(request, request.resume)
+        if repository().config.strict if request.strict is None else request.strict:
             raise
-        return _join_live(request, request.resume)
+        on_trouble(f"The run is not recorded. {explain(error)}")
+        return ActiveRun(SilentRecorder(request.parent), launched=False, on_end=_deactivate)
     recorder.set_environment(capture_environment())
     claim(recorder.folder)
     if ranks == "all":
@@ -254,6 +262,11 @@ def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str, *, watc
     if watch_exit:
         _watch_exit()
     return ActiveRun(recorder, launched=False, on_end=_keeping_cells(recorder) if _is_kernel() else _deactivate)
+
+
+def _parent_of(active: Sequence[ActiveRun]) -> RunId | None:
+    """The innermost of the active runs that is recorded."""
+    return next((run.id for run in reversed(active) if not run._recorder.is_silent), None)
 
 
 def _keeping_cells(recorder: Recorder) -> Callable[[ActiveRun], None]:
@@ -417,8 +430,14 @@ def _warn_orphan() -> None:
 
 
 def warn(message: str) -> None:
+    """Warn at the line of the script that led here; at none, where a thread or the interpreter's exit did."""
+    level, frame = 1, sys._getframe()
+    while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    if frame.f_code.co_filename.startswith((_OURS, threading.__file__)):
+        level = sys.getrecursionlimit()
     try:
-        warnings.warn(message, GitexpWarning, stacklevel=2)
+        warnings.warn(message, GitexpWarning, stacklevel=level)
     except GitexpWarning:  # warnings are errors here, but a training must not end because of ours
         sys.stderr.write(f"gitexp: {message}\n")
 

@@ -96,6 +96,8 @@ class JournalWriter:
         self._on_trouble = on_trouble
         self._on_gone = on_gone
         self._closed = False
+        self.lost = 0
+        """How many records the disk had not taken when the journal was closed."""
         self._numbers: dict[str, int] = {}
         self.point, self._attach_point = self._fast_point()
         self._begin()
@@ -162,9 +164,9 @@ class JournalWriter:
             if self._closed:
                 return
             self._flush()
-            left = len(self._points.waiting) + len(self._events.waiting) + self._dropped
-            if left:
-                self._on_trouble(f"{left:,} records could not be written to {self.folder!r} and are lost.")
+            self.lost = len(self._points.waiting) + len(self._events.waiting) + self._dropped
+            if self.lost:
+                self._on_trouble(f"{self.lost:,} records could not be written to {self.folder!r} and are lost.")
                 self._flush()
             self._closed = True
             self._attach_point(-1)
