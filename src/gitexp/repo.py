@@ -127,6 +127,10 @@ class Repository:
         repository.recovered = repository.recover()
         if os.path.isdir(repository.overrides_dir):
             repository.put_back = repository.overridden.recover()
+        if os.path.isdir(os.path.join(repository.git.gitexp_dir, "worktrees")):
+            from gitexp.store.git.linked import sweep  # only while something runs in a worktree of its own
+
+            sweep(repository.git)
         return repository
 
     @cached_property
