@@ -28,6 +28,8 @@ from gitexp.store.git.objects import MODE_FILE, TreeEntry, encode_commit, encode
 from gitexp.store.git.packs import Pack, apply_delta, encode_index
 from gitexp.store.git.refs import RefStore
 
+pytestmark = pytest.mark.slow
+
 RUN_REF = "refs/gitexp/runs/default/"
 
 

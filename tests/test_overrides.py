@@ -23,6 +23,8 @@ from gitexp.store.overridden import OverriddenFiles
 from gitexp.store.paramfile import ParamFile
 from launching import PATIENCE_S, SOURCES
 
+pytestmark = pytest.mark.slow
+
 PARAMS = "# mine\nlr: 0.1  # rate\nmodel: {depth: 3, names: ['a', b]}\n"
 
 
