@@ -98,7 +98,7 @@ class ActiveRun:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> None:
-        """Record whole histories at once: a million points take a third of a second.
+        """Record whole histories at once: a million points take half a second.
 
         Args:
             metrics: arrays of shape (n,) by key: lists, numpy arrays, tensors, Series.
