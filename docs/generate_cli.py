@@ -57,7 +57,7 @@ none is stored. {direction}
 | `plot` | `panels`: `title`, `x`, `lines` (`name`, `x`, `y`); `notes` |
 | `watch` | one document a line, each with its `event`: `run` and `end` (`run`), `points` (`metric`, `points` of step, time and value), `output` (`text`) |
 | `log` | `id`, `name`, `events` (`event`, `commit`, `author`, `time`, `changes`), `lineage` (`kind`, `commit`, `text`) |
-| `push`, `pull` | `remote` (`name`, `url`), `created`, `updated`, `merged`, `behind`, `ahead` (lists of refs), `same` (a count), `refused` (the reason by ref), `artifacts` (`place`, `count`, `bytes`, `missing`: SHA-256s) |
+| `push`, `pull` | `remote` (`name`, `url`), `created`, `updated`, `merged`, `behind`, `ahead` (lists of refs), `same` (a count), `refused` (the reason by ref), `artifacts` (`place`, `count`, `bytes`, `missing`: `run`, `name`, `path` and `sha256` of each) |
 | `remote` | a list of `name`, `url`, `push_url`, `refs`, `engine`, `runs`, `not_shared`, `new_there`, `artifacts` (the place), `unsent`, `unsent_bytes`, `error`; null where not known |
 | `fsck` | a list of `severity`, `where`, `what`, `advice` |
 | `gc` | `dry_run`, `runs` (`id`, `name`), `content`, `content_bytes`, `objects`, `temporary` |

@@ -7,6 +7,7 @@ import shlex
 
 import click
 
+from gitexp.cli.exchanged import tell_missing
 from gitexp.cli.progress import Progress
 from gitexp.cli.sharing import engine
 from gitexp.cli.terminal import printable, say, tell
@@ -43,6 +44,6 @@ def command(ctx: click.Context, url: str, folder: str | None, branch: str | None
         tell(f"Look at them: cd {shlex.quote(printable(cloned.folder))} && gitexp ls")
     if cloned.has_branches:
         tell("This remote keeps runs as branches. To have them: gitexp remote set origin --refs heads; gitexp pull")
-    if came.missing:
-        tell(f"{plural(len(came.missing), 'artifact')} could not be found there.")
+    if cloned.exchange.missing:
+        tell_missing(cloned.exchange, "not")
         ctx.exit(RemoteFailed.exit_code)

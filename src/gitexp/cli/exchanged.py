@@ -27,9 +27,9 @@ def say_pushed(done: Exchange) -> None:
     if behind:
         tell(f"{plural(len(behind), 'run')} changed there and not here: gitexp pull")
     tell_refused(done.records)
-    if done.artifacts.missing:
-        missing = plural(len(done.artifacts.missing), "artifact")
-        tell(f"{missing} of these runs can be sent by nobody here: the content is not on this machine.")
+    if done.missing:
+        tell_missing(done, "neither on this machine nor", prefix="warning: ")
+        tell(f"The records are there. Who has the content can send it: gitexp push {printable(_shown_name(done))} RUN")
 
 
 def say_pulled(done: Exchange) -> None:
@@ -37,8 +37,21 @@ def say_pulled(done: Exchange) -> None:
     ahead = _runs([*done.records.ahead, *done.records.merged])
     if ahead:
         tell(f"{plural(len(ahead), 'run')} changed here and not there: gitexp push")
-    if done.artifacts.missing:
-        tell(f"{plural(len(done.artifacts.missing), 'artifact')} could not be found there.")
+    if done.missing:
+        tell_missing(done, "not")
+
+
+def tell_missing(done: Exchange, where: str, *, prefix: str = "") -> None:
+    """Name the artifacts whose content was not found."""
+    missing = done.missing
+    verb = "is" if len(missing) == 1 else "are"
+    tell(f"{prefix}{plural(len(missing), 'artifact')} {verb} {where} at {printable(_shown_name(done))}:")
+    for one in missing[:MOST_NAMED]:
+        tell(
+            f"  {printable(one.name)}:{printable(one.path.removeprefix('artifacts/'))} ({size(one.pointer.size_bytes)})"
+        )
+    if len(missing) > MOST_NAMED:
+        tell(f"  and {len(missing) - MOST_NAMED:,} more")
 
 
 def say_changed_there(ctx: click.Context, repository: Repository, ids: Sequence[str]) -> None:
@@ -83,7 +96,10 @@ def exchange_to_json(done: Exchange) -> dict[str, Any]:
             "place": artifacts.place or None,
             "count": artifacts.count,
             "bytes": artifacts.size_bytes,
-            "missing": [pointer.sha256 for pointer in artifacts.missing],
+            "missing": [
+                {"run": one.ref.rpartition("/")[2], "name": one.name, "path": one.path, "sha256": one.pointer.sha256}
+                for one in done.missing
+            ],
         },
     }
 

@@ -39,5 +39,5 @@ def command(
         show_json(exchange_to_json(done))
     else:
         say_pulled(done)
-    if done.artifacts.missing:
+    if done.missing:
         ctx.exit(8)

@@ -26,6 +26,8 @@ def command(
     REMOTE is a name or an address; without one it is the current branch's. Only what the remote lacks travels. A run
     that was tagged, noted or resumed on both sides is merged. The same command again finishes what was cut off.
 
+    Artifacts that are nowhere, neither here nor there, are a warning, said once; of runs that you name, a failure.
+
     \b
     gitexp push
     gitexp push origin baseline @ --no-artifacts
@@ -41,5 +43,5 @@ def command(
         show_json(exchange_to_json(done))
     else:
         say_pushed(done)
-    if done.records.refused or done.artifacts.missing:
+    if done.records.refused or (runs and done.missing):
         ctx.exit(8)

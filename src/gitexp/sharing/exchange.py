@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gitexp.domain.config import RemoteSettings
@@ -36,12 +37,32 @@ class Transferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingArtifact:
+    """Content that a run points at, and that was found neither here nor at the remote.
+
+    Attributes:
+        ref, name: the run's.
+        path: in the run's tree: `artifacts/model.bin`, `code/data.csv`.
+    """
+
+    ref: str
+    name: str
+    path: str
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What a push or a pull did."""
+    """What a push or a pull did.
+
+    Attributes:
+        missing: what of the runs' artifacts is nowhere; pushing, only what was not known to be so before.
+    """
 
     remote: Remote
     records: Shared
     artifacts: Transferred = field(default_factory=Transferred)
+    missing: tuple[MissingArtifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +107,19 @@ class Sharing:
         """
         listener = listener or Listener()
         wanted = selection.of_ours(self._repository)
-        runs = [tip for name, tip in wanted.items() if is_run_name(name)]
-        travelled = self._upload(runs, listener, anew=bool(selection.runs)) if artifacts else Transferred()
+        runs = {name: tip for name, tip in wanted.items() if is_run_name(name)}
+        travelled = Transferred()
+        has_content = bool(selection.runs) or next(self._repository.content.list(), None) is not None
+        if artifacts and has_content:
+            travelled = self._upload(runs.values(), listener, anew=bool(selection.runs))
         listener.on_stage("records")
         pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
         records = pusher.push(wanted, listener.on_bytes)
-        return Exchange(remote=self.remote, records=records, artifacts=travelled)
+        if artifacts and not has_content:  # a clone of records alone has nothing to send, only to say what is nowhere
+            runs = {name: runs[name] for name in records.runs if name in runs}
+            travelled = self._upload(runs.values(), listener, anew=False)
+        missing = self._named(travelled.missing, runs)
+        return Exchange(remote=self.remote, records=records, artifacts=travelled, missing=missing)
 
     def push_changes(self, runs: Sequence[str]) -> Exchange:
         """Bring what changed of runs there, as far as they are there; no others, and no artifacts.
@@ -119,32 +147,42 @@ class Sharing:
         transport = self._transport(push=False)
         listener.on_stage("records")
         records = pull_records(self._repository, transport, self.namespace, selection, listener.on_bytes)
-        travelled = Transferred()
-        if artifacts:
-            chosen = selection.of_ours(self._repository)
-            runs = [tip for name, tip in chosen.items() if is_run_name(name)]
-            travelled = self.download(self._pointers(runs), listener)
-        return Exchange(remote=self.remote, records=records, artifacts=travelled)
+        if not artifacts:
+            return Exchange(remote=self.remote, records=records)
+        runs = {name: tip for name, tip in selection.of_ours(self._repository).items() if is_run_name(name)}
+        travelled = self.download(self._pointers(runs.values()), listener)
+        missing = self._named(travelled.missing, runs)
+        return Exchange(remote=self.remote, records=records, artifacts=travelled, missing=missing)
 
     def download(self, pointers: Iterable[Pointer], listener: Listener | None = None) -> Transferred:
-        """Bring the content behind pointers here, as far as it is not here already."""
+        """Bring the content behind pointers here, as far as it is not here already.
+
+        What its place lacks is looked for in the remote itself: whoever pushed it may not have known of the place.
+        """
         listener = listener or Listener()
         content = self._repository.content
         wanted = {pointer for pointer in pointers if not content.contains(pointer)}
         if not wanted:
             return Transferred()
-        place = self.artifact_store(wanted)
-        size = sum(pointer.size_bytes for pointer in wanted)
+        stores = [store for store in (self._chosen_store(wanted, push=False), self._in_band()) if store]
         listener.on_stage("artifacts")
-        listener.on_total(size)
-        try:
-            place.download(wanted, content, listener.on_bytes)
-        except NotFound:
-            missing = tuple(sorted((p for p in wanted if not content.contains(p)), key=lambda p: p.sha256))
-            came = wanted - set(missing)
-            size = sum(pointer.size_bytes for pointer in came)
-            return Transferred(place=place.name, count=len(came), size_bytes=size, missing=missing)
-        return Transferred(place=place.name, count=len(wanted), size_bytes=size)
+        listener.on_total(_bytes_of(wanted))
+        missing, places = wanted, []
+        for store in stores:
+            with suppress(NotFound):
+                store.download(missing, content, listener.on_bytes)
+            left = {pointer for pointer in missing if not content.contains(pointer)}
+            places += [store.name] if len(left) < len(missing) else []
+            missing = left
+            if not missing:
+                break
+        came = wanted - missing
+        return Transferred(
+            place=" and ".join(places) or stores[0].name,
+            count=len(came),
+            size_bytes=_bytes_of(came),
+            missing=_in_order(missing),
+        )
 
     def refs(self) -> dict[str, str]:
         """The runs and experiments that the remote has, by the names they have here; nothing else is transferred.
@@ -179,34 +217,42 @@ class Sharing:
             pointers: some that are to travel; a server is asked about them, to see whether it is there.
             push: whether they are to travel there.
         """
-        git = self._repository.git
-        from gitexp.sharing.places import chosen_store  # not where records alone travel
-        from gitexp.store.artifacts.inband import InBandStore
+        return self._chosen_store(pointers, push=push) or self._in_band()
 
-        chosen = chosen_store(git, self.remote, self._place, pointers, push=push)
-        return chosen or InBandStore(
+    def _chosen_store(self, pointers: Collection[Pointer], *, push: bool) -> ArtifactStore | None:
+        from gitexp.sharing.places import chosen_store  # not where records alone travel
+
+        return chosen_store(self._repository.git, self.remote, self._place, pointers, push=push)
+
+    def _in_band(self) -> ArtifactStore:
+        """The remote itself, as a place for artifacts."""
+        from gitexp.store.artifacts.inband import InBandStore  # not where records alone travel
+
+        return InBandStore(
             lambda push: self._transport(push=push),
             self.namespace.prefix,
-            make_scratch(git.gitexp_dir),
+            make_scratch(self._repository.git.gitexp_dir),
             mask_url(self.remote.name),
         )
 
     def _upload(self, commits: Iterable[str], listener: Listener, *, anew: bool) -> Transferred:
         """Bring there what those runs point at, as far as it is here and not known to be there.
 
-        A clone that has no content of its own is done at once, however many runs it has.
-
         Args:
             anew: ask about all of them: a place may have lost what it had.
         """
-        content = self._repository.content
-        if next(content.list(), None) is None:
-            return Transferred()
         sent = self._sent()
-        unsent = [commit for commit in commits if anew or commit not in sent]
-        travelled = self._upload_pointers(self._pointers(unsent), listener)
-        if not travelled.missing:
-            sent.add(unsent)
+        is_here = self._repository.content.contains
+        unsent = [
+            commit
+            for commit in commits
+            if anew or (commit not in sent and (not sent.lost(commit) or any(map(is_here, sent.lost(commit)))))
+        ]
+        pointers = {commit: self._pointers([commit]) for commit in unsent}
+        travelled = self._upload_pointers(set().union(*pointers.values()), listener)
+        missing = set(travelled.missing)
+        sent.add(commit for commit, found in pointers.items() if not found & missing)
+        sent.add_lost({commit: [pointer.sha256 for pointer in found & missing] for commit, found in pointers.items()})
         return travelled
 
     def _upload_pointers(self, pointers: set[Pointer], listener: Listener) -> Transferred:
@@ -216,13 +262,26 @@ class Sharing:
         place = self.artifact_store(pointers, push=True)
         lacking = place.lacking(pointers)
         here = {pointer for pointer in lacking if content.contains(pointer)}
-        size = sum(pointer.size_bytes for pointer in here)
         listener.on_stage("artifacts")
-        listener.on_total(size)
+        listener.on_total(_bytes_of(here))
         if here:
             place.upload(here, content, listener.on_bytes)
-        missing = tuple(sorted(lacking - here, key=lambda pointer: pointer.sha256))
-        return Transferred(place=place.name, count=len(here), size_bytes=size, missing=missing)
+        missing = lacking - here
+        if missing:  # where `download` finds it
+            missing = self._in_band().lacking(missing)
+        return Transferred(place=place.name, count=len(here), size_bytes=_bytes_of(here), missing=_in_order(missing))
+
+    def _named(self, missing: Collection[Pointer], runs: Mapping[str, str]) -> tuple[MissingArtifact, ...]:
+        """Which paths of those runs (tips by ref) lead to the missing content."""
+        if not missing:
+            return ()
+        repository = self._repository
+        return tuple(
+            MissingArtifact(ref=ref, name=repository.runs.read(tip).record.name, path=path, pointer=pointer)
+            for ref, tip in runs.items()
+            for path, pointer in repository.runs.pointers(tip)
+            if pointer in missing
+        )
 
     @property
     def _place(self) -> str:
@@ -242,6 +301,14 @@ class Sharing:
     def _transport(self, *, push: bool) -> Transport:
         repository = self._repository
         return open_transport(repository.git, repository.objects, self.remote, push=push, engine=self._engine)
+
+
+def _bytes_of(pointers: Iterable[Pointer]) -> int:
+    return sum(pointer.size_bytes for pointer in pointers)
+
+
+def _in_order(pointers: Iterable[Pointer]) -> tuple[Pointer, ...]:
+    return tuple(sorted(pointers, key=lambda pointer: pointer.sha256))
 
 
 def make_scratch(gitexp_dir: str) -> str:
