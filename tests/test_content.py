@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import resource
@@ -185,3 +186,27 @@ def test_memory_stays_constant(store: ContentStore, tmp_path: Path) -> None:
         [sys.executable, "-c", script, store.folder, str(big)], capture_output=True, text=True, check=False
     )
     assert done.stdout == f"{300 << 20}\n", done.stderr
+
+
+def test_whoever_comes_while_another_finishes(store: ContentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that becomes content between its opening and its locking is left alone, and received anew."""
+    pointer = Pointer(sha256=hashlib.sha256(CONTENT).hexdigest(), size_bytes=len(CONTENT))
+    lock = fcntl.flock
+    with store.arriving(pointer) as first:
+        first.write(CONTENT)
+
+        def lock_late(fd: int, operation: int) -> None:
+            if not store.contains(pointer):
+                first.finish()
+                lock(first._fd, fcntl.LOCK_UN)  # as the other process does when it has gone on
+            lock(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", lock_late)
+        with store.arriving(pointer) as second:
+            assert second.received == 0
+            second.restart()
+            assert store.verify(pointer.sha256)
+            second.write(CONTENT)
+            second.finish()
+    assert store.verify(pointer.sha256)
+    assert unfinished(store) == []

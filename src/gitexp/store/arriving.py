@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -41,13 +42,8 @@ class Arriving:
     def __enter__(self) -> Arriving:
         make_folder(self._folder)
         with storing(self._path):
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self._fd)
-                self._is_kept = False
-                self._fd, self._path = open_temporary(self._folder)
+            while not self._open():
+                pass
         if os.fstat(self._fd).st_size > self._pointer.size_bytes:
             os.ftruncate(self._fd, 0)
         while piece := os.read(self._fd, _BUFFER):
@@ -61,6 +57,22 @@ class Arriving:
         if not self._is_kept:
             remove(self._path)
         os.close(self._fd)
+
+    def _open(self) -> bool:
+        """Open the file for us alone; False: whoever had it has finished in between, and it is content by now."""
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            self._is_kept = False
+            self._fd, self._path = open_temporary(self._folder)
+            return True
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._fd), os.stat(self._path)):
+                return True
+        os.close(self._fd)
+        return False
 
     def write(self, data: bytes | memoryview) -> None:
         """Add the next bytes.
