@@ -38,7 +38,7 @@ def digest(data: bytes) -> str:
 
 def read(folder: Path, *said: str, cache: Path | None = None) -> dict[str, str | None]:
     inputs = Inputs(said, (), str(folder), str(folder))
-    return {i.name: i.digest for i in inputs.read(str(cache or folder / ".cache"), lambda: False)}
+    return {i.input.name: i.input.digest for i in inputs.read(str(cache or folder / ".cache"), lambda: False)}
 
 
 def age(path: Path) -> None:

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.environment import Environment
 from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, readable_name, run_id, run_ref
@@ -21,7 +21,7 @@ from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
 from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
 from gitexp.domain.resuming import Resumption
-from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, Status, run_to_dict
+from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, Status, input_to_dict, run_to_dict
 from gitexp.domain.source import Source
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number, Value, flatten, parse_tag_value
@@ -31,6 +31,9 @@ from gitexp.store.git.changes import Seen
 from gitexp.store.git.snapshot import Snapshot, SnapshotRules, take
 from gitexp.store.journal import JournalWriter
 from gitexp.store.live import LiveFolder
+
+if TYPE_CHECKING:
+    from gitexp.store.manifests import ReadInput
 
 JOIN = "GITEXP_RUN"
 """The variable through which a launched process finds the live run it belongs to: the run's folder."""
@@ -295,6 +298,29 @@ class Recorder:
     def add_bytes(self, data: bytes, path: str) -> None:
         """Keep `data` as the artifact `path`."""
         self._add_small(data, parse_artifact_path(self._ranked_key(path) if self._rank else path))
+
+    def log_inputs(self, inputs: Sequence[ReadInput], *, opened: bool = False) -> None:
+        """Record what the run reads; the same again changes nothing. What was added before is kept with the run.
+
+        Args:
+            opened: whether the run was only seen to open them; those that are part of another input do not count.
+        """
+        if not inputs or self._rank:
+            return
+        content = self.repository.content
+        kept = {
+            path: [pointer.sha256, pointer.size_bytes]
+            for read in inputs
+            for path, pointer in read.digests
+            if not os.path.isabs(path) and content.contains(pointer)
+        }
+        self._journal.event(
+            "inputs",
+            inputs=[input_to_dict(read.input) for read in inputs],
+            opened=opened,
+            kept=kept,
+            blobs={read.input.digest: list(read.blobs) for read in inputs if read.blobs and read.input.run is None},
+        )
 
     def warn(self, message: str, *, aloud: bool = True) -> None:
         """Put `message` into the record, once, and tell it unless that is not `aloud`."""

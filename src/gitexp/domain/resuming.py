@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from gitexp.domain.inputs import merged_inputs, without_clashes
 from gitexp.domain.keys import shorten
 from gitexp.domain.metrics import History
 from gitexp.domain.run import Content, Run, RunRecord, format_time
@@ -71,6 +72,7 @@ def continued(before: Run, continuation: Continuation) -> Run:
         code_tree=source.code_tree,
         code_pointers=source.code_pointers,
         consumed=added.consumed,
+        inputs=without_clashes({**before.inputs, **added.inputs}),
     )
 
 
@@ -93,7 +95,7 @@ def _record(before: RunRecord, continuation: Continuation, warnings: tuple[str, 
         signal=added.signal,
         code=added.code or before.code,
         parent=before.parent or added.parent,
-        inputs=tuple(dict.fromkeys((*before.inputs, *added.inputs))),
+        inputs=merged_inputs((*before.inputs, *added.inputs)),
         warnings=tuple(dict.fromkeys((*before.warnings, *added.warnings, *warnings))),
     )
 

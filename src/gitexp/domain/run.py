@@ -23,10 +23,13 @@ __all__ = [
     "CodeState",
     "Content",
     "Input",
+    "ProjectSource",
     "Run",
     "RunRecord",
     "SkippedFile",
     "Status",
+    "input_from_dict",
+    "input_to_dict",
     "run_from_dict",
     "run_to_dict",
 ]
@@ -61,12 +64,43 @@ class CodeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """Something a run consumed: its kind ("file", "dataset", "run", "model"), name, and digest or run where known."""
+    """Something a run consumed.
+
+    Attributes:
+        kind: "file", "folder", "dataset" (made in memory), "run" or "model".
+        name: of a file or folder its path from the repository's root, or all of it.
+        digest: of its content, as "sha256:..." (docs/format.md, 1.4).
+        run: the run that made it.
+        context: what it was used for, like "training".
+        rows, schema: of a dataset; the type of each column or array by its name.
+        size_bytes, modified: of what was too large to have a digest; seconds since 1970, UTC.
+    """
 
     kind: str
     name: str
     digest: str | None = None
     run: RunId | None = None
+    context: str | None = None
+    rows: int | None = None
+    schema: tuple[tuple[str, str], ...] = ()
+    size_bytes: int | None = None
+    modified: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSource:
+    """Which entry point of which project a run is of.
+
+    Attributes:
+        address: where the project came from, without passwords; None where it is the repository's own.
+        commit: the hex id of what came from there.
+        folder: where in its repository the project is; "." for the root.
+    """
+
+    entry: str
+    folder: str = "."
+    address: str | None = None
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +127,7 @@ class RunRecord:
     code: CodeState | None = None
     parent: RunId | None = None
     inputs: tuple[Input, ...] = ()
+    project: ProjectSource | None = None
     note: str | None = None
     warnings: tuple[str, ...] = ()
     artifact_count: int = 0
@@ -126,6 +161,11 @@ class Run:
     code_pointers: tuple[str, ...] = ()
     """Paths under `code/` that are pointers to large files of the snapshot."""
     consumed: tuple[str, ...] = ()
+    inputs: Mapping[str, Pointer] = field(default_factory=dict)
+    """Inputs whose content is kept, file by file, by their path from the repository's root: the tree `inputs/`."""
+    input_blobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By an input's digest, the git blobs (hex ids) that its files would be as artifacts, by which the run that made
+    them is found when this one is sealed. No part of the commit."""
 
     def changed(self, **changes: Any) -> Run:
         """The run with fields of its record replaced."""
@@ -148,7 +188,7 @@ def parse_time(text: str) -> float:
 
 def run_to_dict(record: RunRecord) -> dict[str, Any]:
     """The record as `run.yaml` has it, keys in the file's order, absent where unknown; every text can be UTF-8."""
-    code = record.code
+    code, project = record.code, record.project
     made: dict[str, Any] = {
         "format": FORMAT,
         "id": str(record.id),
@@ -167,7 +207,8 @@ def run_to_dict(record: RunRecord) -> dict[str, Any]:
         "signal": record.signal,
         "code": None if code is None else _code_to_dict(code),
         "parent": record.parent,
-        "inputs": [_without_none(kind=i.kind, name=i.name, digest=i.digest, run=i.run) for i in record.inputs] or None,
+        "inputs": [input_to_dict(item) for item in record.inputs] or None,
+        "project": None if project is None else _project_to_dict(project),
         "artifacts": {"count": record.artifact_count, "bytes": record.artifact_bytes}
         if record.artifact_count
         else None,
@@ -208,7 +249,8 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
             signal=data.get("signal"),
             code=None if code is None else _code_from_dict(code),
             parent=data.get("parent"),
-            inputs=tuple(Input(**item) for item in data.get("inputs", ())),
+            inputs=tuple(input_from_dict(item) for item in data.get("inputs", ())),
+            project=None if data.get("project") is None else ProjectSource(**data["project"]),
             note=data.get("note"),
             warnings=tuple(map(str, data.get("warnings", ()))),
             artifact_count=int(artifacts.get("count", 0)),
@@ -220,6 +262,36 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
         raise CorruptData(f"run.yaml: {error.args[0]!r} is missing.") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise CorruptData(f"run.yaml: {error}.") from error
+
+
+def input_to_dict(item: Input) -> dict[str, Any]:
+    """An input as `run.yaml` and the journal have it."""
+    return _without_none(
+        kind=item.kind,
+        name=item.name,
+        digest=item.digest,
+        run=item.run,
+        context=item.context,
+        rows=item.rows,
+        schema=dict(item.schema) or None,
+        size=item.size_bytes,
+        modified=None if item.modified is None else format_time(item.modified),
+    )
+
+
+def input_from_dict(data: Mapping[str, Any]) -> Input:
+    """Raises KeyError, TypeError, ValueError or AttributeError."""
+    return Input(
+        kind=data["kind"],
+        name=data["name"],
+        digest=data.get("digest"),
+        run=data.get("run"),
+        context=data.get("context"),
+        rows=data.get("rows"),
+        schema=tuple((str(name), str(kind)) for name, kind in data.get("schema", {}).items()),
+        size_bytes=data.get("size"),
+        modified=_time(data, "modified"),
+    )
 
 
 def dump_run(record: RunRecord) -> str:
@@ -247,7 +319,7 @@ def check_format(data: object, file: str) -> None:
 
 _KNOWN = frozenset(
     "format id name experiment status start end duration author host command directory entry_point exit_code signal "
-    "code parent inputs artifacts note warnings deleted".split()
+    "code parent inputs project artifacts note warnings deleted".split()
 )
 
 
@@ -266,6 +338,10 @@ def _code_from_dict(data: Mapping[str, Any]) -> CodeState:
             for item in data.get("skipped", ())
         ),
     )
+
+
+def _project_to_dict(project: ProjectSource) -> dict[str, Any]:
+    return _without_none(address=project.address, commit=project.commit, folder=project.folder, entry=project.entry)
 
 
 def _without_none(**items: Any) -> dict[str, Any]:

@@ -7,13 +7,9 @@ import stat
 from collections.abc import Callable, Iterator
 
 from gitexp.store.git.wildmatch import GLOB_SPECIAL, compile_pattern
+from gitexp.store.manifests import SKIPPED
 
 _Match = Callable[[bytes], object]
-
-SKIPPED = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", "node_modules", ".tox", ".nox", ".DS_Store"}
-)
-"""Names that patterns with wildcards never find, nor what is below them; so it is with virtual environments."""
 
 
 class Glob:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gitexp.domain.keys import shorten
-from gitexp.domain.run import Input
 from gitexp.errors import NotFound, UsageError
-from gitexp.running.globs import SKIPPED, Glob
+from gitexp.running.globs import Glob
 from gitexp.store.git.wildmatch import GLOB_SPECIAL
 from gitexp.store.hashes import FileHashes, Stopped
+from gitexp.store.manifests import ReadInput, read_file, read_folder
 
 MOST_FILES = 100
 """That one pattern gives one by one; more are recorded as one input."""
@@ -54,7 +53,7 @@ class Inputs:
             if not self._find(pattern, self._root):
                 self.missing.append(pattern)
 
-    def read(self, folder: str, is_stopped: Callable[[], bool]) -> tuple[Input, ...]:
+    def read(self, folder: str, is_stopped: Callable[[], bool]) -> tuple[ReadInput, ...]:
         """Each input with the SHA-256 of its content; a file that is as it was when `folder` knew it is not read again.
 
         Args:
@@ -99,39 +98,11 @@ class Inputs:
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.relpath(real, self._root) if f"{real}/".startswith(self._root.rstrip("/") + "/") else path
 
-    def _read(self, place: _Place, folder: str, is_stopped: Callable[[], bool]) -> Input:
+    def _read(self, place: _Place, folder: str, is_stopped: Callable[[], bool]) -> ReadInput:
         hashes = FileHashes(folder, f"{place.path}\0{place.name}" if place.matched else place.path, is_stopped)
-        is_folder = place.matched or stat.S_ISDIR(os.stat(place.path).st_mode)
-        files = place.matched or (_below(place.path, {os.path.realpath(place.path)}) if is_folder else (place.path,))
-        digest = _manifest_digest(place.path, files, hashes) if is_folder else hashes.sha256(place.path)
+        if place.matched or stat.S_ISDIR(os.stat(place.path).st_mode):
+            read = read_folder(place.name, place.path, hashes, place.matched or None, top=self._name(place.path))
+        else:
+            read = read_file(place.name, place.path, hashes)
         hashes.save()
-        return Input(kind="folder" if is_folder else "file", name=_storable(place.name), digest=f"sha256:{digest}")
-
-
-def _manifest_digest(folder: str, files: Iterator[str] | tuple[str, ...], hashes: FileHashes) -> str:
-    """Of the lines `<SHA-256>  <path from the folder>`, sorted by path: what `sha256sum` prints for them."""
-    names = sorted(os.fsencode(os.path.relpath(path, folder)) for path in files)
-    manifest = hashlib.sha256()
-    for name in names:
-        digest = hashes.sha256(os.path.join(folder, os.fsdecode(name)))
-        manifest.update(b"%s  %s\n" % (digest.encode(), name))
-    return manifest.hexdigest()
-
-
-def _below(folder: str, above: set[str]) -> Iterator[str]:
-    """Every file in a folder, links followed; without what programs leave behind by themselves. Raises OSError."""
-    with os.scandir(folder) as listed:
-        entries = list(listed)
-    for entry in entries:
-        if entry.name in SKIPPED:
-            continue
-        if entry.is_dir():
-            real = os.path.realpath(entry.path)
-            if real not in above:  # a link that leads upwards
-                yield from _below(entry.path, above | {real})
-        elif entry.is_file():
-            yield entry.path
-
-
-def _storable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+        return read

@@ -36,6 +36,7 @@ from gitexp.store.output import OutputLog
 if TYPE_CHECKING:
     from gitexp.domain.stopping import StopRule
     from gitexp.running.overrides import Overridden
+    from gitexp.store.manifests import ReadInput
 
 __all__ = ["Kind", "LaunchRequest", "LaunchResult", "launch", "status_of"]
 
@@ -110,8 +111,10 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
             environ = {**request.environ, **overridden.environ}
             request = replace(request, environ=environ, run=replace(request.run, params=params))
         troubles: list[str] = []
-        request = _with_inputs(request, repository, relay, troubles.append)
+        inputs = _inputs(request, repository, relay, troubles.append)
         recorder = _begin(request, command, repository, on_trouble)
+        if recorder is not None:
+            recorder.log_inputs(inputs)
         for trouble in troubles:
             (on_trouble if recorder is None else recorder.warn)(trouble)
         if recorder is None:
@@ -151,18 +154,17 @@ def _begin(
         return None
 
 
-def _with_inputs(
+def _inputs(
     request: LaunchRequest, repository: Repository, relay: SignalRelay, on_trouble: Callable[[str], None]
-) -> LaunchRequest:
+) -> tuple[ReadInput, ...]:
     if not (request.inputs or repository.config.inputs):
-        return request
+        return ()
     from gitexp.running.inputs import Inputs  # most runs have none
 
     inputs = Inputs(request.inputs, repository.config.inputs, os.getcwd(), repository.git.work_tree)
     for pattern in inputs.missing:
         on_trouble(f"There is no '{pattern}', which the settings call an input.")
-    read = inputs.read(os.path.join(repository.git.gitexp_dir, "hashes"), lambda: relay.stopped_by is not None)
-    return replace(request, run=replace(request.run, inputs=(*request.run.inputs, *read)))
+    return inputs.read(os.path.join(repository.git.gitexp_dir, "hashes"), lambda: relay.stopped_by is not None)
 
 
 def _command(request: LaunchRequest) -> Command:

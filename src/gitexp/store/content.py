@@ -52,7 +52,7 @@ class ContentStore:
         source = _open_regular(path)
         try:
             with self._unfinished() as (fd, temporary):
-                pointer = _hash(fd, None) if _clone(source, fd) else _hash(source, fd)
+                pointer = _hash(fd, None) if clone(source, fd) else _hash(source, fd)
                 self.keep(fd, temporary, pointer)
                 return pointer
         finally:
@@ -116,6 +116,13 @@ class ContentStore:
         if isinstance(content, Pointer):
             return self._has(content)
         return os.path.isfile(self._path(content))
+
+    def find(self, sha256: str) -> Pointer | None:
+        """The pointer to what is stored under `sha256`; None where nothing is."""
+        try:
+            return Pointer(sha256=sha256, size_bytes=os.stat(self._path(sha256)).st_size)
+        except FileNotFoundError:
+            return None
 
     def verify(self, sha256: str) -> bool:
         """Whether what is stored under `sha256` is that content. Raises NotFound where nothing is."""
@@ -193,8 +200,8 @@ def _open_regular(path: str | bytes | os.PathLike[str]) -> int:
     return fd
 
 
-def _clone(source: int, target: int) -> bool:
-    """Share the source's blocks, where the file system can (Btrfs, XFS): what is hashed then is what is kept."""
+def clone(source: int, target: int) -> bool:
+    """Share the blocks of an open file with another, where the file system can (Btrfs, XFS); False where it cannot."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:

@@ -16,6 +16,7 @@ from gitexp.domain.run import CodeState, Input, RunRecord, SkippedFile, Status
 from gitexp.domain.summary import RunSummary
 
 RECORD_FIELDS = tuple(RunRecord.__dataclass_fields__)
+INPUT_FIELDS = tuple(Input.__dataclass_fields__)
 
 _FORMAT = 4
 """Of marshal: the same in every Python since 3.4."""
@@ -23,6 +24,7 @@ _FORMAT = 4
 _SUMMARY_FIELDS = tuple(RunSummary.__dataclass_fields__)
 _STATUSES = {status.value: status for status in Status}
 _read_record = attrgetter(*RECORD_FIELDS)
+_read_input = attrgetter(*INPUT_FIELDS)
 _STATUS, _CODE, _INPUTS, _UNKNOWN = map(RECORD_FIELDS.index, ("status", "code", "inputs", "unknown"))
 
 
@@ -37,7 +39,7 @@ def encode_document(summary: RunSummary) -> bytes:
     if record[_CODE] is not None:
         record[_CODE] = _plain_code(record[_CODE])
     if record[_INPUTS]:
-        record[_INPUTS] = [(item.kind, item.name, item.digest, item.run) for item in summary.record.inputs]
+        record[_INPUTS] = [_read_input(item) for item in summary.record.inputs]
     record[_UNKNOWN] = dict(summary.record.unknown)
     values = (summary.params, summary.tags, summary.metrics)
     body = marshal.dumps((summary.ref, summary.commit, record, *map(_plain_mapping, values)), _FORMAT)
@@ -92,7 +94,5 @@ def _decode_record(values: list[Any]) -> RunRecord:
         files = tuple([SkippedFile(path=path, size_bytes=size, reason=reason) for path, size, reason in skipped])
         values[_CODE] = CodeState(commit=commit, branch=branch, dirty=dirty, skipped=files)
     if values[_INPUTS]:
-        values[_INPUTS] = tuple(
-            Input(kind=kind, name=name, digest=digest, run=run) for kind, name, digest, run in values[_INPUTS]
-        )
+        values[_INPUTS] = tuple(Input(**dict(zip(INPUT_FIELDS, item, strict=True))) for item in values[_INPUTS])
     return RunRecord(**dict(zip(RECORD_FIELDS, values, strict=True)))

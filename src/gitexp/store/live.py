@@ -8,15 +8,17 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gitexp.domain.environment import Environment
 from gitexp.domain.identity import DEFAULT_EXPERIMENT, RunId, is_run_id, readable_name
+from gitexp.domain.inputs import merged_inputs, without_clashes
 from gitexp.domain.keys import parse_artifact_path, shorten
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.resuming import Continuation, Resumption
-from gitexp.domain.run import Content, Input, Run, RunRecord, Status, run_from_dict
+from gitexp.domain.run import Content, Input, Run, RunRecord, Status, input_from_dict, run_from_dict
 from gitexp.domain.values import Value, same_value
 from gitexp.errors import Conflict, CorruptData, InvalidName, NotFound
 from gitexp.store.git.durable import failure, make_folder, sync_folder
@@ -281,6 +283,9 @@ class _Assembly:
         self.code_pointers: tuple[str, ...] = ()
         self.consumed: dict[str, None] = {}
         self.inputs: list[Input] = []
+        self.opened: list[Input] = []
+        self.kept_inputs: dict[str, Pointer] = {}
+        self.input_blobs: dict[str, tuple[str, ...]] = {}
         self.warnings: dict[str, None] = {}
         self._folders: set[str] = set()
         self._param_sources: dict[str, int] = {}
@@ -336,8 +341,15 @@ class _Assembly:
         self.warn(event.payload["text"])
 
     def inputs_(self, event: Event) -> None:
-        self.inputs += [Input(**item) for item in event.payload["inputs"]]
-        self._consume(event.payload.get("consumed") or ())
+        payload = event.payload
+        found = self.opened if payload.get("opened") else self.inputs
+        found += [input_from_dict(item) for item in payload["inputs"]]
+        for path, (sha256, size) in payload.get("kept", {}).items():
+            with suppress(InvalidName):  # no path that a git tree can have
+                self.kept_inputs[parse_artifact_path(path)] = Pointer(sha256=sha256, size_bytes=size)
+        for digest, blobs in payload.get("blobs", {}).items():
+            self.input_blobs[digest] = tuple(blobs)
+        self._consume(payload.get("consumed") or ())
 
     def end(self, event: Event) -> None:
         payload = event.payload
@@ -396,7 +408,7 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> tuple[_Ass
         assembly.warn("How the run began could not be read; its name and experiment are made up.")
     record = replace(
         record,
-        inputs=(*record.inputs, *assembly.inputs),
+        inputs=merged_inputs((*record.inputs, *assembly.inputs), assembly.opened),
         warnings=tuple(dict.fromkeys((*record.warnings, *assembly.warnings))),
         **assembly.changes,
     )
@@ -413,6 +425,8 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> tuple[_Ass
         code_tree=assembly.code_tree,
         code_pointers=assembly.code_pointers,
         consumed=tuple(assembly.consumed),
+        inputs=without_clashes(assembly.kept_inputs),
+        input_blobs=assembly.input_blobs,
     )
 
 

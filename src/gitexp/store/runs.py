@@ -53,7 +53,7 @@ from gitexp.store.yamlfile import load_yaml
 ATTEMPTS = 20
 MOST_LOOSE_REFS = 100
 
-_RECURRING = ("environment", ".gitattributes", "tags.yaml")
+_RECURRING = ("environment", "inputs", ".gitattributes", "tags.yaml")
 
 _POINTER_LINE = re.compile(r'^(?:"/((?:[^"\\]|\\.)*)"|/(\S+)) filter=lfs ', re.MULTILINE)
 
@@ -235,6 +235,11 @@ class GitRunStore:
             code_pointers=tuple(
                 path.removeprefix("code/") for path in _pointer_paths(code) if path.startswith("code/")
             ),
+            inputs={
+                path.removeprefix("inputs/"): pointer
+                for path, pointer in self.pointers(commit)
+                if path.startswith("inputs/")
+            },
         )
 
     def tips(self) -> dict[str, str]:
@@ -475,6 +480,8 @@ def _encode_run(run: Run) -> dict[str, bytes]:
         files[f"history/{names[key]}.csv"] = dump_history(run.histories[key]).encode()
     for path, content in run.artifacts.items():
         files[f"artifacts/{path}"] = content.to_bytes() if isinstance(content, Pointer) else content
+    for path, pointer in run.inputs.items():
+        files[f"inputs/{path}"] = pointer.to_bytes()
     if run.environment is not None:
         files["environment/python.yaml"] = yamltext.dump(run.environment.python).encode()
         files["environment/requirements.txt"] = "".join(f"{line}\n" for line in run.environment.requirements).encode()
@@ -534,6 +541,7 @@ def _event(commit: str, found: Commit) -> RunEvent:
 def _attributes(run: Run) -> str:
     lines = ["/artifacts/** -text", "/output.log -text"]
     pointers = [f"artifacts/{path}" for path, content in run.artifacts.items() if isinstance(content, Pointer)]
+    pointers += [f"inputs/{path}" for path in run.inputs]
     return "\n".join(lines) + "\n" + pointer_attributes([*pointers, *(f"code/{path}" for path in run.code_pointers)])
 
 

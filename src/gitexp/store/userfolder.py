@@ -7,17 +7,22 @@ nor a link that lies there leads out. A file is written under another name and t
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from gitexp.domain.keys import is_git_folder
 from gitexp.errors import CorruptData, UsageError
+from gitexp.store.content import clone
 from gitexp.store.git.durable import TEMPORARY, storing, write_all
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+
+_PIECE = 1 << 20
 
 Write = Callable[[bytes], object]
 
@@ -99,6 +104,32 @@ class UserFolder:
                 make(lambda data: write_all(descriptor, data))
             finally:
                 os.close(descriptor)
+
+        self._put(path, create)
+
+    def copy(self, path: bytes, source: BinaryIO, sha256: str) -> None:
+        """Put a copy of an open file there, as `write` does; it shares the file's blocks where the file system can.
+
+        Raises:
+            CorruptData: its content does not have that SHA-256; everything is as it was.
+        """
+
+        def create(name: bytes, folder: int) -> None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+            try:
+                if clone(source.fileno(), descriptor):
+                    with open(descriptor, "rb", buffering=0, closefd=False) as made:
+                        found = hashlib.file_digest(made, "sha256")
+                else:
+                    found = hashlib.sha256()
+                    while piece := source.read(_PIECE):
+                        found.update(piece)
+                        write_all(descriptor, piece)
+            finally:
+                os.close(descriptor)
+            if found.hexdigest() != sha256:
+                raise CorruptData(f"What '{self._shown(path)}' was to be copied from does not have its content.")
 
         self._put(path, create)
 

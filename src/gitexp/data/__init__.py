@@ -1,0 +1,1 @@
+"""What runs read: where it is now, kept where it is not, and brought back."""
