@@ -25,14 +25,9 @@ class Remote:
     url: str
     push_url: str
 
-    @property
-    def kind(self) -> str:
-        """How it is reached: "path", "ssh", "http" (or https), "git", or the scheme that only a git helper knows."""
-        return kind_of(self.url)
-
 
 def kind_of(url: str) -> str:
-    """How an address is reached; see `Remote.kind`."""
+    """How an address is reached: "path", "ssh", "http" (or https), "git", or a scheme that only a git helper knows."""
     if "://" in url:
         scheme = url.partition("://")[0].lower()
         return {"https": "http", "git+ssh": "ssh", "ssh+git": "ssh", "file": "path"}.get(scheme, scheme)

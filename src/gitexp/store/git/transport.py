@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gitexp.errors import UsageError
 from gitexp.store.git.database import ObjectDatabase
-from gitexp.store.git.remotes import Remote
+from gitexp.store.git.remotes import Remote, kind_of
 from gitexp.store.git.repository import GitRepository
 
 _ONLY_GIT_KNOWS = ("proxy", "sslCert", "sslKey", "sslCAInfo", "sslCAPath", "sslVerify", "cookieFile", "curloptResolve")
@@ -101,24 +101,26 @@ def open_transport(
     """
     if engine not in ENGINES:
         raise UsageError(f"There is no engine '{engine}'.", hint=f"Use {', '.join(ENGINES)}.")
-    chosen = _choose(git, remote) if engine == "auto" else engine
+    url = remote.push_url if push else remote.url
+    kind = kind_of(url)
+    chosen = _choose(git, remote, kind) if engine == "auto" else engine
     if chosen == "git":
         if find_git(git.environ) is None:
             raise UsageError("The git executable is not installed.", hint="Set GITEXP_TRANSPORT=dulwich.")
         from gitexp.store.git.git_transport import GitTransport  # only where something is shared
 
-        return GitTransport(git, objects, remote.push_url if push else remote.url)
-    if remote.kind == "path" and find_git(git.environ) is None:
+        return GitTransport(git, objects, url)
+    if kind == "path" and find_git(git.environ) is None:
         from gitexp.store.git.folder_transport import FolderTransport
 
-        return FolderTransport(git, objects, remote.push_url if push else remote.url)
-    if remote.kind != "http":
+        return FolderTransport(git, objects, url)
+    if kind != "http":
         from gitexp.store.git.stream_transport import StreamTransport
 
-        return StreamTransport(git, objects, remote.push_url if push else remote.url)
+        return StreamTransport(git, objects, url)
     from gitexp.store.git.dulwich_transport import DulwichTransport
 
-    return DulwichTransport(git, objects, remote.push_url if push else remote.url)
+    return DulwichTransport(git, objects, url)
 
 
 def find_git(environ: Mapping[str, str]) -> str | None:
@@ -126,19 +128,19 @@ def find_git(environ: Mapping[str, str]) -> str | None:
     return shutil.which("git", path=environ.get("PATH", os.defpath))
 
 
-def _choose(git: GitRepository, remote: Remote) -> str:
+def _choose(git: GitRepository, remote: Remote, kind: str) -> str:
     """git for what dulwich does not know: proxies, client certificates, odd schemes, objects that are not here."""
     if find_git(git.environ) is None:
         return "dulwich"
-    if remote.kind not in ("path", "ssh", "http", "git"):
+    if kind not in ("path", "ssh", "http", "git"):
         return "git"
     if git.config("extensions", "partialClone"):
         return "git"
-    if remote.kind == "http":
+    if kind == "http":
         if any(git.config("http", name) or git.config_entries("http", name) for name in _ONLY_GIT_KNOWS):
             return "git"
         if git.config("remote", "proxy", remote.name) or any(git.environ.get(name) for name in _PROXIES):
             return "git"
-    if remote.kind == "ssh" and (git.environ.get("GIT_SSH") or git.config("ssh", "variant")):
+    if kind == "ssh" and (git.environ.get("GIT_SSH") or git.config("ssh", "variant")):
         return "git"
     return "dulwich"
