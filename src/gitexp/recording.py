@@ -46,7 +46,8 @@ class RunRequest:
     """What a caller says of a run before it starts.
 
     `command` and `entry_point` are as run, `directory` where (absolute). None means: as the repository's settings say.
-    `resume` names a sealed run that is to go on; it keeps its name unless it is given one.
+    `resume` names a sealed run that is to go on; it keeps its name unless it is given one. `consumed` are the commits
+    of runs that it builds on, hex ids.
     """
 
     name: str | None = None
@@ -62,6 +63,7 @@ class RunRequest:
     strict: bool | None = None
     inputs: Sequence[Input] = ()
     project: ProjectSource | None = None
+    consumed: Sequence[str] = ()
 
 
 class Recorder:
@@ -159,7 +161,7 @@ class Recorder:
             record=run_to_dict(record),
             code_tree=snapshot and snapshot.tree,
             code_pointers=list(snapshot.pointers) if snapshot else [],
-            consumed=[],
+            consumed=list(request.consumed),
         )
         if snapshot and snapshot.skipped:
             recorder._warn_of_skipped(snapshot)
