@@ -77,6 +77,28 @@ def test_a_round_in_brackets_is_a_step() -> None:
     assert read("round 3, loss: 0.5\n") == [("loss", 0, 0.5)]
 
 
+def test_a_summary_does_not_mix_with_the_values_at_steps() -> None:
+    """Marked as such it has a key of its own; where there are no values at steps it has the plain one."""
+    lines = "Epoch: [{0}][1/2] Loss 1.5 (1.5) Acc@1 50.0 (50.0)\n * Acc@1 60.0 Acc@5 90.0\n"
+    assert by_key(read("".join(map(lines.format, (0, 1))))) == {
+        "Loss": [(1, 1.5), (3, 1.5)],
+        "Acc@1": [(1, 50.0), (3, 50.0)],
+        "summary_Acc@1": [(0, 60.0), (1, 60.0)],
+        "Acc@5": [(0, 90.0), (1, 90.0)],
+    }
+    assert by_key(read("epoch 1\n * loss: 0.5\nepoch 2\n * loss: 0.25\n")) == {"loss": [(1, 0.5), (2, 0.25)]}
+
+
+def test_source_code_ends_where_it_ends() -> None:
+    """What is printed below it counts; what sets names above it does not, and without code it does."""
+    code = "def f(loss):\n    acc = 0.5\n    return acc\n\nloss = 0.25\n"
+    assert read("auc = 0.5\nn = 3\n\n" + code + "Results\nloss = 0.125\n") == [("loss", 0, 0.125)]
+    assert read("auc: 0.5\n" + code) == [("auc", 0, 0.5)]
+    assert read("auc = 0.5\nn = 3\n\n    loss = 0.25\n") == [("auc", 0, 0.5), ("loss", 0, 0.25)]
+    again = (code + "Results\n") * 2 + "acc = 0.5\n"
+    assert read(again) == [("acc", 0, 0.5)]
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_the_log_of_a_framework_holds_exactly_what_is_expected(name: str) -> None:
     """Each metric with each of its steps and values, and nothing else; the logs are real ones."""
@@ -125,6 +147,8 @@ def test_the_corpus_is_large_and_has_no_false_metric() -> None:
             {"Last_reward": (10, 23), "Average_reward": (10, 11.3)},
         ),
         ("Loss 6.94 (7.01)", {"Loss": 6.94}),
+        (" Accuracy: 63.8%, Avg loss: 1.078 ", {"Accuracy": 63.8, "Avg_loss": 1.078}),
+        ("loss: 2.303494  [   64/60000]", {"loss": (64, 2.303494)}),
         ("acc: 0.93 ± 0.02", {"acc": 0.93}),
         ("RMSE = 1,234.5", {"RMSE": 1234.5}),
         ("[1/5][50/1583]\tLoss_D: 0.53", {"Loss_D": (50, 0.53)}),
@@ -171,6 +195,7 @@ def test_a_line_on_its_own(line: str, points: dict[str, float | tuple[int, float
         "The paper reports accuracy: 0.95 on this",
         "error: 404",
         "errors: 0",
+        "Packet loss: 0%",
         "precision: 16",
         "Total params: 1,234",
         "Accuracy: 0,93\nloss: 1.234,5",

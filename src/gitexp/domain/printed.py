@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gitexp.domain.keys import LONGEST
+from gitexp.domain.printed_code import begins_code, goes_on, sets_a_number
 from gitexp.domain.printed_counters import Rank
 from gitexp.domain.printed_lines import read_line
 from gitexp.domain.printed_patterns import PrintedPattern
@@ -99,6 +100,8 @@ class PrintedMetrics:
         self._bars_name_epochs = False
         self._fresh: list[PrintedPoint] = []
         self._is_dump = False
+        self._may_be_code = False
+        self._in_code = False
         self._header: Header | None = None
         self._columns: Columns | None = None
         self._in_traceback = 0
@@ -149,6 +152,7 @@ class PrintedMetrics:
                     or self._fresh
                     or self._is_dump
                     or self._in_traceback
+                    or self._in_code
                     or self._skip_next
                 )
             elif shape is not NOTHING and len(line) <= LONGEST_LINE:
@@ -161,6 +165,7 @@ class PrintedMetrics:
             len(line) > LONGEST_LINE
             or self._match(line, moment)
             or self._pass_traceback(text)
+            or self._pass_code(text)
             or self._read_table(text, moment)
         )
         shape = NOTHING if is_read else self._shapes.get(like) or self._study(line, like, text)
@@ -168,10 +173,12 @@ class PrintedMetrics:
             self._skip_next = False
             return
         self._skip_next = self._skip_next or ("teration" in text and _REPEATED.search(text) is not None)
-        if shape.counts or not shape.measures:
+        if shape.counts or not (shape.measures or (self._fresh and self._may_be_code and goes_on(text))):
             self._end_fresh()
             self._is_dump = False
         if shape is not NOTHING:
+            if shape.measures:
+                self._may_be_code = sets_a_number(text) and (self._may_be_code or not self._fresh)
             self._apply(shape, line, moment)
 
     def _match(self, line: bytes, moment: float) -> bool:
@@ -202,6 +209,16 @@ class PrintedMetrics:
             self._in_traceback = 0 if is_last else self._in_traceback - 1
             return is_last
         return True
+
+    def _pass_code(self, text: str) -> bool:
+        """Whether the line is source code, which takes the values above it with it if they may be its top."""
+        if begins_code(text):
+            if not self._in_code and self._may_be_code:
+                self._forget_fresh()
+            self._in_code = True
+        elif self._in_code:
+            self._in_code = goes_on(text)
+        return self._in_code
 
     def _read_table(self, text: str, moment: float) -> bool:
         """Whether the line belongs to a table."""
@@ -279,6 +296,8 @@ class PrintedMetrics:
             value = value_at(pieces, measure)
             if value is not None:
                 key = measure.key if rank is not None else self._bare.get(measure.key, measure.key)
+                if shape.is_summary and self._steps.counts_steps(key):
+                    key = f"summary_{key}"
                 self._add(key, value, moment, rank, n, total)
         if measures:
             self._bare = shape.bare
@@ -359,9 +378,12 @@ class PrintedMetrics:
         if self._is_dump or len(self._fresh) > MOST_IN_A_DUMP:
             self._is_dump = True
             self._tell("Many numbers were printed one below the other, each with another name: they are no metrics.")
-            for dumped in self._fresh:
-                self._steps.forget(dumped.key)
-            self._fresh = []
+            self._forget_fresh()
+
+    def _forget_fresh(self) -> None:
+        for point in self._fresh:
+            self._steps.forget(point.key)
+        self._fresh = []
 
     def _allows(self, key: str) -> bool:
         """Whether a new metric may have this key."""

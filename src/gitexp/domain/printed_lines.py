@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from gitexp.domain.printed_counters import COUNTING, Counter, Counters, take_counters
-from gitexp.domain.printed_names import MEASURED, SPLITS, Kind, is_name_word, key_of, kind_of, split_of
+from gitexp.domain.printed_names import MEASURED, OTHER_LOSSES, SPLITS, Kind, is_name_word, key_of, kind_of, split_of
 from gitexp.domain.printed_text import HIDDEN, PrintedText, Span
 
 
@@ -35,6 +35,7 @@ class Reading:
         below: pairs that count only directly below a line that is nothing but a counter.
         bare: names that have got the data set before them, and the keys they so became.
         is_bar: a progress bar, which shows the same thing again and again.
+        is_summary: it has no counter, and is marked as one that sums up the lines before it.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -42,6 +43,7 @@ class Reading:
     counters: tuple[Counter, ...] = ()
     bare: tuple[tuple[str, str], ...] = ()
     is_bar: bool = False
+    is_summary: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class _Found:
 
 _ASSIGNED = re.compile(r"[:=]['\"]?\s*(?:['\"]|np\.|tensor\()?[-+]?(?:\.?\d|nan\b|inf\b)", re.IGNORECASE)
 _LETTERS = re.compile(r"[a-z]+")
+_SUMMARY = re.compile(r"[\s\0]*(?:\*+|=+>)\s")
 
 _VALUE = re.compile(
     r"(?<![\w.%@#$])[-+]?(?P<n>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
@@ -239,6 +242,9 @@ def _name(found: _Found, phrase: str, aside: str, *, is_quoted: bool) -> None:
         found.name, found.kind = phrase, kind_of(phrase)
         return
     words = phrase.split()
+    if OTHER_LOSSES.search(phrase):
+        found.kind = Kind.COST
+        return
     first = len(words)
     while first and (is_name_word(words[first - 1]) or (words[first - 1].endswith("'s") and first < len(words))):
         first -= 1
@@ -372,4 +378,5 @@ def _reading(
         counters=counters.found,
         bare=tuple(bare),
         is_bar=line.is_bar,
+        is_summary=not counters.found and _SUMMARY.match(line.text) is not None,
     )

@@ -80,6 +80,8 @@ _COSTS = frozenset(
     latency update updates wpb bsz clients
     """.split()
 )
+OTHER_LOSSES = re.compile(r"\b(?:packets?|heat|insertion|stop|data|hair|job)[ _-]loss", re.IGNORECASE)
+"""Losses that nobody trains with."""
 _FILE = re.compile(
     r"\.(?:py[cxi]?|ipynb|c|cc|cpp|cu|h|hpp|js|ts|rs|go|java|sh|json|ya?ml|toml|txt|csv|tsv|log|md|rst|pth?|ckpt|npy|npz"
     r"|pkl|h5|hdf5|onnx|safetensors|parquet|zip|gz|tar|png|jpe?g|html|cfg|ini)$",
@@ -106,7 +108,12 @@ def tokens(word: str) -> tuple[str, ...]:
 def kind_of(name: str) -> Kind:
     """What a whole name is; its words are separated by blanks or as in identifiers."""
     parts = [part for word in name.split() for part in tokens(word)]
-    if not parts or _FILE.search(name) or name.startswith(("self.", "cls.", "http", "www.")):
+    if (
+        not parts
+        or _FILE.search(name)
+        or OTHER_LOSSES.search(name)
+        or name.startswith(("self.", "cls.", "http", "www."))
+    ):
         return Kind.COST
     held = set(parts)
     lowered = name.lower()

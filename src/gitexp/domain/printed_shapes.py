@@ -66,6 +66,7 @@ class Shape(NamedTuple):
     counts: tuple[Count, ...]
     bare: dict[str, str]
     is_bar: bool
+    is_summary: bool
 
     @property
     def is_common(self) -> bool:
@@ -73,7 +74,7 @@ class Shape(NamedTuple):
         return not any(_RUN.search(measure.key.encode()) for measure in (*self.measures, *self.below))
 
 
-NOTHING = Shape((), (), (), {}, False)
+NOTHING = Shape((), (), (), {}, False, False)
 
 
 def shapes_of(block: bytes) -> bytes:
@@ -114,7 +115,14 @@ def shape_of(reading: Reading, line: bytes) -> Shape:
         for counter in reading.counters
         if (value := field(counter.span)) is not None
     ]
-    return Shape(measures(reading.pairs), measures(reading.below), tuple(counts), dict(reading.bare), reading.is_bar)
+    return Shape(
+        measures(reading.pairs),
+        measures(reading.below),
+        tuple(counts),
+        dict(reading.bare),
+        reading.is_bar,
+        reading.is_summary,
+    )
 
 
 def number_at(pieces: list[bytes], field: Field) -> Number | None:

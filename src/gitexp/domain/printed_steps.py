@@ -51,6 +51,11 @@ class Steps:
     def __contains__(self, key: str) -> bool:
         return key in self._series
 
+    def counts_steps(self, key: str) -> bool:
+        """Whether the metric has a value at each of some steps, and not only at epochs."""
+        series = self._series.get(key)
+        return series is not None and series.rank is Rank.STEP
+
     def forget(self, key: str) -> None:
         del self._series[key]
 

@@ -21,7 +21,7 @@ _TOTALS = re.compile(
     r"(?P<numbers>[\d.eE+\-]+(?: +[\d.eE+\-]+)*)$"
 )
 _LIKE_A_HEADER = re.compile(
-    rf"[\s|#]*(?:(?:{'|'.join(sorted(_STEPS))})[\s|,]|precision +recall|Class +Images)", re.IGNORECASE
+    rf"[\s|#]*(?:(?:{'|'.join(sorted(_STEPS))})[\s|,]|E +# |precision +recall|Class +Images)", re.IGNORECASE
 )
 _COUNTED = ("support", "images", "instances")
 _LONGEST_HEADER = 1000
@@ -38,11 +38,13 @@ class Header:
         keys: of the columns; "" for one that is left out.
         is_report: its rows begin with what they are about; else with a counter.
         is_epochs: that counter is of epochs.
+        at: the column of the counter.
     """
 
     keys: tuple[str, ...]
     is_report: bool = False
     is_epochs: bool = False
+    at: int = 0
 
 
 def read_header(text: str) -> Header | None:
@@ -53,15 +55,19 @@ def read_header(text: str) -> Header | None:
     cells = _CELLS.split(text)
     if len(cells) < 2:
         cells = text.split()
+    at = 0
+    if cells[:2] == ["E", "#"]:  # spaCy: epochs and steps
+        at, cells[1] = 1, "step"
     if len(cells) < 2 or not all(map(_NAME.match, cells)):
         return None
-    first = cells[0].strip(" #").lower()
+    first = cells[at].strip(" #").lower()
     if first in _STEPS:
+        cells = cells[at:]
         kinds = [kind_of(cell) for cell in cells[1:]]
         if Kind.MEASURED not in kinds:
             return None
         keys = (_key(cell, kind) for cell, kind in zip(cells[1:], kinds, strict=True))
-        return Header(("", *keys), is_epochs=first.startswith("ep"))
+        return Header(("",) * (at + 1) + tuple(keys), is_epochs=first.startswith("ep"), at=at)
     if len(cells) >= 4:
         names = [cell.removeprefix("Box(").rstrip(")") for cell in cells if cell != "Class"]
         return Header(tuple("" if name.lower() in _COUNTED else key_of(name) for name in names), is_report=True)
@@ -76,7 +82,7 @@ def read_row(header: Header, text: str) -> tuple[int | None, list[tuple[str, flo
     cells = _CELLS.split(text)
     if len(cells) != len(header.keys):
         cells = text.replace("|", " ").split()
-    if len(cells) != len(header.keys) or not (step := _STEP.match(cells[0])):
+    if len(cells) != len(header.keys) or not (step := _STEP.match(cells[header.at])):
         return None
     row = [(key, float(cell)) for key, cell in zip(header.keys, cells, strict=True) if key and _NUMBER.match(cell)]
     return (int(step[1]), row) if row else None
