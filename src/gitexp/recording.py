@@ -59,6 +59,7 @@ class RunRequest:
     tags: Mapping[str, object] = field(default_factory=dict)
     note: str | None = None
     parent: RunId | None = None
+    reproduces: RunId | None = None
     resume: str | None = None
     strict: bool | None = None
     inputs: Sequence[Input] = ()
@@ -152,6 +153,7 @@ class Recorder:
             entry_point=request.entry_point,
             code=snapshot and _code_state(snapshot),
             parent=request.parent,
+            reproduces=request.reproduces,
             inputs=tuple(request.inputs),
             project=request.project,
             note=None if before else request.note,

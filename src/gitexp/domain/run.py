@@ -126,6 +126,7 @@ class RunRecord:
     signal: str | None = None
     code: CodeState | None = None
     parent: RunId | None = None
+    reproduces: RunId | None = None
     inputs: tuple[Input, ...] = ()
     project: ProjectSource | None = None
     note: str | None = None
@@ -207,6 +208,7 @@ def run_to_dict(record: RunRecord) -> dict[str, Any]:
         "signal": record.signal,
         "code": None if code is None else _code_to_dict(code),
         "parent": record.parent,
+        "reproduces": record.reproduces,
         "inputs": [input_to_dict(item) for item in record.inputs] or None,
         "project": None if project is None else _project_to_dict(project),
         "artifacts": {"count": record.artifact_count, "bytes": record.artifact_bytes}
@@ -249,6 +251,7 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
             signal=data.get("signal"),
             code=None if code is None else _code_from_dict(code),
             parent=data.get("parent"),
+            reproduces=data.get("reproduces"),
             inputs=tuple(input_from_dict(item) for item in data.get("inputs", ())),
             project=None if data.get("project") is None else ProjectSource(**data["project"]),
             note=data.get("note"),
@@ -319,7 +322,7 @@ def check_format(data: object, file: str) -> None:
 
 _KNOWN = frozenset(
     "format id name experiment status start end duration author host command directory entry_point exit_code signal "
-    "code parent inputs project artifacts note warnings deleted".split()
+    "code parent reproduces inputs project artifacts note warnings deleted".split()
 )
 
 
