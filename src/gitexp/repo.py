@@ -409,6 +409,7 @@ class Repository:
             experiments=self.experiments,
             objects=self.objects,
             refs=self.refs,
+            lineage=self._with_lineage,
             now=time.time(),
         )
 
@@ -429,6 +430,24 @@ class Repository:
             if found:
                 recovered.append(found)
         return recovered
+
+    def _with_lineage(self, run: Run) -> Run:
+        if not run.record.inputs:
+            return run
+        from gitexp.store.lineage import with_lineage  # here: what has no inputs does without SQLite
+
+        def makers(blobs: Iterable[str]) -> Mapping[str, Sequence[RunSummary]]:
+            return self.index.makers(blobs, self.runs.artifact_blobs)
+
+        def find(run_id: RunId) -> RunSummary | None:
+            return next(iter(self.index.by_id_prefix(run_id)), None)
+
+        try:
+            self.index.refresh()
+            return with_lineage(run, makers, find)
+        except Exception as error:  # the run must be sealed, whatever is wrong with others
+            problem = f"Whether earlier runs made its inputs is not known: {error}."
+            return run.changed(warnings=(*run.record.warnings, problem))
 
     def _recover(self, run_id: RunId) -> RecoveredRun | None:
         name, status = str(run_id), Status.CRASHED

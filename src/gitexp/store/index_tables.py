@@ -4,6 +4,7 @@ runs    one row a run: its attributes, and one column (c1, c2, ...) for each key
 keys    the column of each key; a key beyond SQLite's limit of columns has none, and its cells are in `extra`
 docs    the whole summary of each run
 tips    what has been read, as lines of a ref and its commit; `broken` what could not be
+made    the git blobs of each run's artifacts; `unread` are runs whose artifacts nobody has asked about yet
 state   the source's fingerprint when all of it had been read, and a count of the changes to this file
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Protocol
 
@@ -39,6 +40,9 @@ _TABLES = (
     "CREATE TABLE keys (id INTEGER PRIMARY KEY, kind TEXT, key TEXT, is_column INTEGER NOT NULL, UNIQUE (kind, key))",
     "CREATE TABLE extra (key INTEGER, run INTEGER, cell, PRIMARY KEY (key, run)) WITHOUT ROWID",
     "CREATE INDEX extra_of_run ON extra (run)",
+    "CREATE TABLE made (blob BLOB, run INTEGER, PRIMARY KEY (blob, run)) WITHOUT ROWID",
+    "CREATE INDEX made_by_run ON made (run)",
+    "CREATE TABLE unread (run INTEGER PRIMARY KEY)",
 )
 _VERSION = zlib.crc32(repr((_TABLES, RECORD_FIELDS, FORMAT)).encode()) & 0x7FFFFFFF
 _DAMAGE = (
@@ -164,6 +168,20 @@ def refresh(db: sqlite3.Connection, source: RunSource) -> None:
             changes = changes + 1 if is_ours else -1
 
 
+def read_artifacts(db: sqlite3.Connection, read: Callable[[bytes], Iterable[bytes]]) -> None:
+    """Take in the artifacts of the runs that are new since somebody asked last.
+
+    Args:
+        read: gives the git blobs (ids) of the artifacts of the run in a document.
+    """
+    while db.execute("SELECT 1 FROM unread LIMIT 1").fetchone():
+        with _writing(db):
+            sql = f"SELECT run, document FROM unread JOIN docs USING (run) LIMIT {_BATCH}"
+            for run, document in db.execute(sql).fetchall():
+                db.executemany("INSERT OR IGNORE INTO made VALUES (?, ?)", [(blob, run) for blob in read(document)])
+                db.execute("DELETE FROM unread WHERE run = ?", (run,))
+
+
 def _known_lines(db: sqlite3.Connection) -> list[str]:
     """The lines of `tips`, sorted. One long text is read several times faster than many rows."""
     text = db.execute("SELECT group_concat(line, char(10)) FROM tips").fetchone()[0]
@@ -206,7 +224,7 @@ class _Writer:
         loaded = list(loaded)
         self.forget([*(found.ref for found in loaded), *gone])
         run = self.db.execute("SELECT ifnull(max(run), 0) FROM docs").fetchone()[0]
-        tips, documents, broken, extra = [], [], [], []
+        tips, documents, broken, extra, unread = [], [], [], [], []
         for found in loaded:
             run += 1
             if isinstance(found, RunSummary):
@@ -218,6 +236,8 @@ class _Writer:
                     continue
                 tips.append((f"{found.ref} {found.commit}", run))
                 documents.append((run, document))
+                if found.record.artifact_count:
+                    unread.append((run,))
             else:
                 broken.append((found.ref, found.commit, storable(found.reason)))
         for shape in self.shapes.values():
@@ -226,6 +246,7 @@ class _Writer:
         self.db.executemany("INSERT INTO docs VALUES (?, ?)", documents)
         self.db.executemany("INSERT INTO extra VALUES (?, ?, ?)", extra)
         self.db.executemany("INSERT INTO broken VALUES (?, ?, ?)", broken)
+        self.db.executemany("INSERT INTO unread VALUES (?)", unread)
 
     def forget(self, refs: Sequence[str]) -> None:
         known = []
@@ -233,7 +254,7 @@ class _Writer:
             among = (f"{ref} ", f"{ref}!")  # '!' follows ' '
             known += self.db.execute("SELECT line, run FROM tips WHERE line > ? AND line < ?", among).fetchall()
         self.db.executemany("DELETE FROM tips WHERE line = ?", [(line,) for line, _ in known])
-        for table in ("runs", "docs", "extra"):
+        for table in ("runs", "docs", "extra", "made", "unread"):
             self.db.executemany(f"DELETE FROM {table} WHERE run = ?", [(run,) for _, run in known])
         self.db.executemany("DELETE FROM broken WHERE ref = ?", [(ref,) for ref in refs])
 

@@ -278,6 +278,12 @@ class GitRunStore:
                 )
         return found
 
+    def artifact_blobs(self, commit: str) -> Iterator[bytes]:
+        """The git blob (id) of each artifact: of the file itself, or of the pointer to it."""
+        entry = self._root(commit).get(b"artifacts")
+        if entry:
+            yield from (blob for _, blob in self._walk(entry.oid, ""))
+
     def pointers(self, commit: str) -> Iterator[tuple[str, Pointer]]:
         root = self._root(commit)
         paths = _pointer_paths(self._blob(root, b".gitattributes").decode(errors="surrogateescape"))

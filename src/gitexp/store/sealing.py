@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,14 +26,17 @@ def seal(
     experiments: ExperimentStore,
     objects: ObjectDatabase,
     refs: RefStore,
+    lineage: Callable[[Run], Run],
     now: float,
 ) -> str:
     """Seal one live run, whose lock the caller holds, and give its commit. `now` is in seconds since 1970, UTC.
 
+    `lineage` says which runs made what this one read.
+
     A run that never got its end is sealed as crashed.
     """
     continuation = live.continuation(run_id, is_over=True)
-    run = _complete(continuation.added if continuation else live.read(run_id, is_over=True), objects)
+    run = lineage(_complete(continuation.added if continuation else live.read(run_id, is_over=True), objects))
     signature = Signature(author=run.record.author or "gitexp <gitexp@localhost>", time=run.record.end or now)
     if continuation:
         commit = runs.extend(replace(continuation, added=run), signature)
