@@ -37,10 +37,10 @@ from gitexp.store.index_tables import (
     locate,
     open_file,
     open_memory,
+    read_artifacts,
     reading,
     refresh,
     remove_file,
-    read_artifacts,
 )
 
 __all__ = ["RunIndex", "RunSource"]
@@ -162,6 +162,28 @@ class RunIndex:
 
         return self._ask(ask)
 
+    def makers(self, blobs: Iterable[str], read: Callable[[str], Iterable[bytes]]) -> dict[str, list[RunSummary]]:
+        """The runs that have one of these git blobs as an artifact, by blob (hex ids); removed runs too.
+
+        Args:
+            read: gives the blobs (ids) of all artifacts of a run's commit; asked once for each run.
+        """
+        wanted = [bytes.fromhex(blob) for blob in blobs]
+
+        def learn(db: sqlite3.Connection) -> None:
+            read_artifacts(db, lambda document: read(_whole(document).commit or ""))
+
+        def ask(db: sqlite3.Connection) -> dict[str, list[RunSummary]]:
+            found: dict[str, list[RunSummary]] = {}
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                marks = ", ".join("?" * len(some))
+                for blob, run in db.execute(f"SELECT blob, run FROM made WHERE blob IN ({marks})", some).fetchall():
+                    found.setdefault(blob.hex(), []).extend(_summaries(db, [run]))
+            return found
+
+        return self._ask(ask, learn=learn)
+
     def by_id_prefix(self, prefix: str) -> list[RunSummary]:
         """The runs whose id begins so, removed ones too, newest first."""
         return self.search(_begins("id", prefix), deleted="yes")
@@ -227,6 +249,8 @@ class RunIndex:
                         self._is_fresh = False
                         refresh(self._db, self._source)
                         self._is_fresh = True
+                    if learn is not None:
+                        learn(self._db)
                     with reading(self._db):
                         return question(self._db)
                 except sqlite3.DatabaseError as error:
@@ -272,42 +296,11 @@ def _summaries(db: sqlite3.Connection, runs: list[int]) -> list[RunSummary]:
     return [StoredSummary.of(documents[run]) for run in runs]
 
 
-_AT_ONCE = 1_000
-_BEYOND = "\U0010ffff"
-    def makers(self, blobs: Iterable[str], read: Callable[[str], Iterable[bytes]]) -> dict[str, list[RunSummary]]:
-        """The runs that have one of these git blobs as an artifact, by blob (hex ids); removed runs too.
-
-        Args:
-            read: gives the blobs (ids) of all artifacts of a run's commit; asked once for each run.
-        """
-        wanted = [bytes.fromhex(blob) for blob in blobs]
-
-        def learn(db: sqlite3.Connection) -> None:
-            read_artifacts(db, lambda document: read(_whole(document).commit or ""))
-
-        def ask(db: sqlite3.Connection) -> dict[str, list[RunSummary]]:
-            found: dict[str, list[RunSummary]] = {}
-            for start in range(0, len(wanted), _AT_ONCE):
-                some = wanted[start : start + _AT_ONCE]
-                marks = ", ".join("?" * len(some))
-                for blob, run in db.execute(f"SELECT blob, run FROM made WHERE blob IN ({marks})", some).fetchall():
-                    found.setdefault(blob.hex(), []).extend(_summaries(db, [run]))
-            return found
-
-        return self._ask(ask, learn=learn)
-
-                    if learn is not None:
-                        learn(self._db)
-def _group(found: tuple[Cell, ...]) -> Group:
-    cell, count, *measured = found
-    triples = zip(measured[0::3], measured[1::3], measured[2::3], strict=True)
-    measures = tuple(None if low is None else (low, mean, high) for low, mean, high in triples)
-    return Group(cell=cell, count=int(count or 0), measures=measures)  # type: ignore[arg-type]
-
-
 def _whole(document: bytes) -> RunSummary:
     if not is_whole(document):
         raise sqlite3.DatabaseError("a damaged document")
     return StoredSummary.of(document)
 
 
+_AT_ONCE = 1_000
+_BEYOND = "\U0010ffff"
