@@ -11,13 +11,16 @@
     │   └── UnknownFormat           written by a newer gitexp
     ├── Conflict                6   somebody else changed it first, again and again
     ├── StorageFailed           7   the disk is full, read-only or failing
-    └── RemoteFailed            8   another repository or store cannot be reached, or refuses
-        └── AccessDenied            it wants to know who we are, or does not let us in
+    ├── RemoteFailed            8   another repository or store cannot be reached, or refuses
+    │   └── AccessDenied            it wants to know who we are, or does not let us in
+    └── EnvironmentFailed       9   the packages or the Python that are needed cannot be had
 
 A message says what happened, with values in quotes, and ends in a full stop; a hint says what to type next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class GitexpError(Exception):
@@ -87,3 +90,19 @@ class RemoteFailed(GitexpError):
 
 class AccessDenied(RemoteFailed):
     pass
+
+
+class EnvironmentFailed(GitexpError):
+    """An environment that cannot be built.
+
+    Args:
+        packages: of each package that cannot be had, its name, what was recorded of it, and the versions there are.
+    """
+
+    exit_code = 9
+
+    def __init__(
+        self, message: str, *, hint: str = "", packages: Iterable[tuple[str, str, tuple[str, ...]]] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.packages = tuple(packages)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitexp.domain.requirements import parse_requirement
+from gitexp.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
@@ -15,18 +18,27 @@ class Environment:
         python: the mapping of `environment/python.yaml`: `implementation`, `version`, `executable`, `platform`,
             `machine`, `cpu` (`model`, `count`), `memory_bytes`, `gpus` (names), `driver`, `variables`; each absent
             where unknown.
-        requirements: the lines of `environment/requirements.txt`, sorted: `name==version`, or `name @ url` for
-            direct installs.
+        requirements: the lines of `environment/requirements.txt`, sorted by name: `name==version`, `name @ url` for
+            direct installs, `-e ./path  # name` for what is installed from the run's own repository.
+        conda: the lines of `environment/conda.txt`, an explicit list of conda's; empty without conda.
     """
 
     python: Mapping[str, Any] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    conda: tuple[str, ...] = ()
 
     def packages(self) -> dict[str, str]:
         """Each package's version (or URL), by its normalised name."""
         found = {}
         for line in self.requirements:
-            name, mark, version = line.partition("==") if "==" in line else line.partition(" @ ")
-            if mark:
-                found[name.strip()] = version.strip()
+            name, mark, version = line.partition("==")
+            if mark and " " not in line and "[" not in name:
+                found[name] = version
+                continue
+            try:
+                requirement = parse_requirement(line)
+            except UsageError:
+                continue
+            if requirement is not None and requirement.name:
+                found[requirement.name] = requirement.origin
         return found

@@ -1,0 +1,1 @@
+"""Environments: what a run or a project needs, and building that again."""
