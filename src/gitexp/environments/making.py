@@ -59,10 +59,11 @@ def make_environment(
         _make_conda(spec.conda, prefix, environ=environ, held=held, place=place)
         built_with = "conda"
         there = {normal(name): version for name, version in list_packages(prefix, environ).items()}
-        # What conda installed has lines among the requirements too, most with an address on the builder's machine.
-        requirements = [
-            one for one in requirements if one.name not in there or one.version not in (None, there[one.name])
-        ]
+        if spec.is_complete:
+            # What conda installed is among the requirements too, some with an address on the machine that built it.
+            requirements = [
+                one for one in requirements if one.name not in there or one.version not in (None, there[one.name])
+            ]
     else:
         interpreter, note = find_python(
             spec.python, environ=environ, install=_python_fetcher(installer, environ), say=say

@@ -72,7 +72,7 @@ def specification_of(environment: Environment, *, root: str | None = None) -> En
         if requirement is not None and requirement.name == OURS:
             ours = requirement.origin
         elif requirement is not None and root is not None and (inside := _below(requirement, root)) is not None:
-            lines.append(inside.line())
+            lines.append(f"{inside.line()}  # {requirement.name}")
         else:
             lines.append(line)
     return EnvironmentSpec(
