@@ -7,15 +7,18 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from conftest import Git
+from gitexp.errors import UsageError
 from gitexp.reading import RunView
 from gitexp.repo import Repository
 from gitexp.running.globs import Glob, Globs
+from gitexp.running.launch import Kind, LaunchRequest, launch
 from gitexp.store.git.ignore import PathPattern
 from launching import PATIENCE_S, SOURCES
 
@@ -195,6 +198,37 @@ def test_too_much_is_told_and_not_kept(repo_dir: Path) -> None:
     found = run(repo_dir, script, "--output", "model.pt")
     assert kept(found) == {"small": 10, "model.pt": 500_000}
     assert [warning for warning in found.record.warnings if "2 of 3 new files" in warning and "'larger'" in warning]
+
+
+def test_an_output_that_leads_to_nothing_is_told(repo_dir: Path) -> None:
+    """A pattern of an option that no file matches, or none that was written; not where the command failed."""
+    (repo_dir / "old.bin").write_text("x")
+    script = 'open("new.txt", "w").write("1")'
+    options = [f"--output={pattern}" for pattern in ("modles/**", "*.bin", "new.txt", "*.txt", "!*.tmp")]
+    found = run(repo_dir, script, *options)
+    assert list(found.record.warnings) == [
+        "No file matches --output 'modles/**'.",
+        "The command wrote no file that matches --output '*.bin'; one was there before.",
+    ]
+    assert run(repo_dir, "raise SystemExit(1)", *options, fails=True).record.warnings == ()
+
+
+@pytest.mark.parametrize("pattern", ["", "!", "models/[", "*.[ch", "a\\"])
+def test_an_output_that_no_file_can_match_is_refused(repo_dir: Path, pattern: str) -> None:
+    """Before anything is run, whether an option or a setting says it."""
+    with pytest.raises(UsageError, match=r"which no file can match|is empty"):
+        launch_nothing(repo_dir, outputs=(pattern,))
+    (repo_dir / ".gitexp").mkdir()
+    (repo_dir / ".gitexp" / "config.yaml").write_text(f"outputs:\n  paths: ['{pattern}']\n")
+    with pytest.raises(UsageError, match=r"outputs\.paths"):
+        launch_nothing(repo_dir)
+    assert Repository.open(repo_dir).search() == []
+
+
+def launch_nothing(folder: Path, **said: Any) -> None:
+    """Launch a command that must not begin."""
+    request = LaunchRequest(kind=Kind.COMMAND, words=["false"], environ=os.environ, **said)
+    launch(request, Repository.open(folder), on_trouble=pytest.fail)
 
 
 def test_untracked_files_can_be_left_alone(repo_dir: Path) -> None:

@@ -464,6 +464,8 @@ def test_it_can_be_turned_off_and_told_more(repo_dir: Path) -> None:
     gitexp(repo_dir, "train.py")
     assert newest(repo_dir).metrics == {}
     config.write_text("metrics:\n  patterns: ['speed (?P<speed>[0-9]+)', '(']\n  ignore: ['Test_*', val_acc]\n")
+    told = gitexp(repo_dir, "--", sys.executable, "-c", "import sys; sys.stderr.write('begun\\n')").stderr
+    assert told.index(b"'('") < told.index(b"begun")
     assert b"'('" in gitexp(repo_dir, "train.py").stderr
     assert newest(repo_dir).metrics == {"loss": 0.5, "speed": 3}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gitexp.domain.config import parse_seconds, parse_span
 from gitexp.domain.identity import RunId
 from gitexp.domain.run import RunRecord, Status
 from gitexp.domain.stopping import StopWatch, parse_stop_rule
@@ -65,6 +66,28 @@ def test_several_metrics_in_one_condition() -> None:
     rules = watch("metrics.a > 1 and metrics.b < 0")
     assert not rules.see("a", 0, 0.0, 5)
     assert rules.see("b", 0, 0.0, -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), (90, 90), (1.5, 1.5), ("90s", 90), ("1h30m", 5400), ("1 h 30 min", 5400), ("2d12h", 216_000)],
+)
+def test_a_time_limit_is_seconds_or_any_units_in_a_row(text: object, seconds: float) -> None:
+    """Only in limits a plain number is one: elsewhere, as in `gc.keep`, nobody means seconds."""
+    assert parse_seconds(text) == seconds
+    if str(text)[-1].isdigit():
+        with pytest.raises(ValueError, match="1h30m"):
+            parse_span(text)
+    else:
+        assert parse_span(text) == seconds
+        assert parse_stop_rule(f"metrics.loss > 1 for {text}").seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "1h30", "-5", "1e3", "1 month", True, None, [1]])
+def test_what_is_no_time_limit_is_refused(text: object) -> None:
+    """With the forms that are."""
+    with pytest.raises(ValueError, match="expected seconds or a time like '12h' or '1h30m'"):
+        parse_seconds(text)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gitexp.cli.opening import EXPERIMENT, open_repository
 from gitexp.cli.tag import parse_tags
 from gitexp.cli.terminal import look, printable, tell
 from gitexp.cli.values import duration, status_cell
-from gitexp.domain.config import parse_span
+from gitexp.domain.config import parse_seconds
 from gitexp.recording import RunRequest
 from gitexp.running.child import exit_like
 from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
@@ -27,7 +27,7 @@ class Span(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return parse_span(value)
+            return parse_seconds(value)
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -87,7 +87,7 @@ class RunCommand(click.Command):
     multiple=True,
     help="Files that are artifacts if it makes or changes them, like 'models/**'. Repeatable.",
 )
-@click.option("--timeout", type=SPAN, metavar="TIME", help="End it after so long: 90s, 30min, 12h.")
+@click.option("--timeout", type=SPAN, metavar="TIME", help="End it after so long: 90 (seconds), 30min, 1h30m.")
 @click.option(
     "--stop-when",
     metavar="CONDITION",

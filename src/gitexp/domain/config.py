@@ -169,15 +169,29 @@ def parse_size(value: object) -> int:
 
 
 def parse_span(value: object) -> float:
-    """Seconds: text like "30d", "12h", "90 min", "45s". Raises ValueError."""
-    match = _SPAN.fullmatch(str(value).strip())
-    if not match:
-        raise ValueError(f"expected a time like '30d' or '12h', found {value!r}")
-    return float(match[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}[match[2][0]]
+    """Seconds: text like "30d", "12h", "90 min", "45s", "1h30m". Raises ValueError."""
+    text = str(value).strip()
+    if not _SPANS.fullmatch(text):
+        raise ValueError(f"expected a time like '30d', '12h' or '1h30m', found {value!r}")
+    return sum(float(number) * _SECONDS[unit[0]] for number, unit in _SPAN.findall(text))
+
+
+def parse_seconds(value: object) -> float:
+    """Like `parse_span`; a plain number is seconds, too. Raises ValueError."""
+    is_plain = isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    if is_plain and _PLAIN_NUMBER.fullmatch(text := str(value).strip()):
+        return float(text)
+    try:
+        return parse_span(value)
+    except ValueError as error:
+        raise ValueError(f"expected seconds or a time like '12h' or '1h30m', found {value!r}") from error
 
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
-_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(seconds?|sec|s|minutes?|min|m|hours?|h|days?|d|weeks?|w)")
+_SPANS = re.compile(rf"{_SPAN.pattern}(?:\s*{_SPAN.pattern})*")
+_PLAIN_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
 
 
 def _flag(value: object) -> bool:
@@ -214,7 +228,7 @@ def _remote_setting(key: str) -> tuple[str, str]:
 
 
 def _span_or_none(value: object) -> float | None:
-    return None if value is None else parse_span(value)
+    return None if value is None else parse_seconds(value)
 
 
 def _name(value: object) -> str:
@@ -250,7 +264,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "autolog.enabled": ("autolog", _flag),
     "autolog.exclude": ("autolog_exclude", _patterns),
     "system.metrics": ("system_metrics", _flag),
-    "system.interval": ("system_interval_s", parse_span),
+    "system.interval": ("system_interval_s", parse_seconds),
     "stop_when": ("stop_when", _patterns),
     "timeout": ("timeout_s", _span_or_none),
     "hooks.after": ("hooks_after", _patterns),

@@ -14,7 +14,7 @@ from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number
 from gitexp.errors import UsageError
 
-_PATIENCE = re.compile(r"(?is)(?P<condition>.*\S)\s+for\s+(?P<patience>[0-9][0-9.]*\s*[a-z]+)\s*")
+_PATIENCE = re.compile(r"(?is)(?P<condition>.*\S)\s+for\s+(?P<patience>(?:[0-9][0-9.]*\s*[a-z]+\s*)+)")
 _STEPS = re.compile(r"(?i)([0-9]+)\s*(?:steps?|epochs?|iterations?|points?)")
 _GROUPS = {"param": "params", "tag": "tags"}
 

@@ -6,7 +6,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from gitexp.store.git.wildmatch import GLOB_SPECIAL, compile_pattern
+from gitexp.errors import UsageError
+from gitexp.store.git.wildmatch import GLOB_SPECIAL, can_match, compile_pattern
 from gitexp.store.manifests import SKIPPED
 
 _Match = Callable[[bytes], object]
@@ -110,6 +111,25 @@ class Glob:
             if not more:
                 return at
             at = at | more
+
+
+def check_pattern(pattern: str, *, what: str) -> None:
+    """See that a pattern can match a file.
+
+    Args:
+        what: what gave the pattern, as "The option --output".
+
+    Raises:
+        UsageError: it is empty, or has a class that matches nothing.
+    """
+    plain = pattern.removeprefix("!")
+    if not plain.strip():
+        raise UsageError(f"{what} is empty.", hint="Write a path or pattern like 'models/**'.")
+    if not all(map(can_match, os.fsencode(plain).split(b"/"))):
+        raise UsageError(
+            f"{what} is '{pattern}', which no file can match.",
+            hint="A '[' begins a class of characters like '[0-9]'; write '\\[' where you mean the character.",
+        )
 
 
 class Globs:

@@ -21,6 +21,7 @@ from gitexp.running.child import ChildResult, run_child
 from gitexp.running.command import Command, Kind, choose_python, resolve
 from gitexp.running.constants import Constants, script_of
 from gitexp.running.doubles import Doubles
+from gitexp.running.globs import check_pattern
 from gitexp.running.metricfiles import MetricFiles
 from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
@@ -104,6 +105,7 @@ def launch(request: LaunchRequest, repository: Repository, *, on_trouble: Callab
     """
     hold_standard_streams()
     rules = _stop_rules(request, repository)
+    _check_outputs(request, repository)
     command = _command(request)
     with SignalRelay() as relay, _overridden(request, command, repository, on_trouble) as overridden:
         if overridden:
@@ -206,6 +208,13 @@ def _stop_rules(request: LaunchRequest, repository: Repository) -> list[StopRule
         except UsageError as error:
             raise UsageError(f"The setting 'stop_when' holds '{text}': {error}", hint=error.hint) from error
     return rules
+
+
+def _check_outputs(request: LaunchRequest, repository: Repository) -> None:
+    for pattern in request.outputs:
+        check_pattern(pattern, what="The option --output")
+    for pattern in repository.config.outputs:
+        check_pattern(pattern, what="An item of the setting 'outputs.paths'")
 
 
 def _record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,7 +61,9 @@ class Outputs(Watcher):
         self._but = {os.path.realpath(path) for path in but}
         self._untracked = config.outputs_untracked
         self._most_bytes = config.snapshot_max_total_bytes
-        self._declared = Globs((*config.outputs, *request.outputs), (os.path.realpath(here.directory), self._root))
+        self._folders = (os.path.realpath(here.directory), self._root)
+        self._asked_for = request.outputs
+        self._declared = Globs((*config.outputs, *request.outputs), self._folders)
         self._before = {path: _stamp(status) for path, status in self._declared.files().items()}
         self._changes: list[ChangedFile] | None = None
         self._added: list[str] = []
@@ -80,8 +82,10 @@ class Outputs(Watcher):
         """Keep these files as well."""
         self._added += paths
 
-    def finish(self, child: ChildResult) -> None:  # noqa: ARG002
+    def finish(self, child: ChildResult) -> None:
         declared = self._find_declared()
+        if child.exit_code == 0:
+            self._tell_of_idle(declared)
         undeclared = self._find_undeclared({file.path for file in declared}) if self._untracked else []
         if declared or undeclared:
             self._keep([*declared, *self._limited(undeclared)])
@@ -106,6 +110,18 @@ class Outputs(Watcher):
                 continue
             found.append(_Found(self._name(path), path, status.st_size))
         return found
+
+    def _tell_of_idle(self, declared: list[_Found]) -> None:
+        """A pattern of an option that led to nothing may be mistyped."""
+        for pattern in self._asked_for:
+            globs = Globs((pattern,), self._folders)
+            if pattern.startswith("!") or any(globs.matches(file.path) for file in declared):
+                continue
+            files = globs.files()
+            if not files:
+                self._recorder.warn(f"No file matches --output '{pattern}'.")
+            elif all(self._before.get(path) == _stamp(status) for path, status in files.items()):
+                self._recorder.warn(f"The command wrote no file that matches --output '{pattern}'; {_there(files)}.")
 
     def _find_undeclared(self, declared: set[str]) -> list[_Found]:
         """Without links but those to files that are kept, too."""
@@ -221,6 +237,10 @@ class _Logged:
 def _stamp(status: os.stat_result) -> _Stamp:
     """Differs once a file was written. Not its ctime, which a backup or a hard link changes as well."""
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _there(files: Mapping[str, object]) -> str:
+    return "one was there before" if len(files) == 1 else f"{len(files):,} were there before"
 
 
 def _shown(size: int) -> str:

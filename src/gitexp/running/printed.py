@@ -20,6 +20,7 @@ from gitexp.running.watching import Launch, Watcher
 
 if TYPE_CHECKING:
     from gitexp.domain.printed import PrintedMetrics, PrintedPoint
+    from gitexp.domain.printed_patterns import PrintedPattern
     from gitexp.running.launch import LaunchRequest
 
 EVERY_S = 0.2
@@ -57,6 +58,7 @@ class PrintedLines(Watcher):
 
     def __init__(self, here: Launch) -> None:
         self._recorder = here.recorder
+        self._patterns = self._compile_patterns()
         self._queue: deque[tuple[float, bytes]] = deque()
         self._waiting = 0
         self._arrived = 0
@@ -144,16 +146,23 @@ class PrintedLines(Watcher):
 
     def _begin(self) -> PrintedMetrics:
         from gitexp.domain.printed import PrintedMetrics  # milliseconds that few scripts need
-        from gitexp.domain.printed_patterns import PrintedPattern
 
-        config = self._recorder.repository.config
+        return PrintedMetrics(patterns=self._patterns, ignore=self._recorder.repository.config.metrics_ignore)
+
+    def _compile_patterns(self) -> list[PrintedPattern]:
+        """Those of the settings; what is none is told before the command begins."""
+        texts = self._recorder.repository.config.metrics_patterns
+        if not texts:
+            return []
+        from gitexp.domain.printed_patterns import PrintedPattern  # most repositories have none
+
         patterns = []
-        for text in config.metrics_patterns:
+        for text in texts:
             try:
                 patterns.append(PrintedPattern(text))
             except ValueError as error:
                 self._recorder.warn(f"The pattern {text!r} of metrics.patterns is not used: {error}.")
-        return PrintedMetrics(patterns=patterns, ignore=config.metrics_ignore)
+        return patterns
 
     def _record(self, points: Sequence[PrintedPoint]) -> None:
         recorder = self._recorder.beside(Source.OUTPUT)

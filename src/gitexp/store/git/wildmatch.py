@@ -64,6 +64,11 @@ def translate(pattern: bytes, *, path: bool, fold: bool = False) -> bytes:
     return b"".join(parts)
 
 
+def can_match(pattern: bytes) -> bool:
+    """Whether there is any name that a pattern matches: an unclosed class matches none."""
+    return _NOTHING not in translate(pattern, path=True)
+
+
 def _stars(pattern: bytes, at: int, path: bool) -> tuple[bytes, int]:
     end = at
     while pattern[end : end + 1] == b"*":
