@@ -131,6 +131,17 @@ def test_a_file_appears_whole_or_not_at_all(repo_dir: Path, cli: Callable[..., A
     assert os.listdir(target.parent) == ["runs.jsonl"] and len(target.read_text().splitlines()) == 2
 
 
+def test_a_name_that_says_no_format_is_refused(repo_dir: Path, cli: Callable[..., Any]) -> None:
+    """The formats are named, nothing is written, and `--format` makes any name good."""
+    two_runs(repo_dir)
+    for name in ("y.xyz", "runs", "runs.csv.gz"):
+        code, _, err = cli("export", "-o", name)
+        assert code == 2 and f"'{name}'" in err and ".csv, .json, .jsonl, .parquet" in err
+        assert not (repo_dir / name).exists()
+    assert cli("export", "-o", "y.xyz", "--format", "json")[0] == 0
+    assert len(json.loads((repo_dir / "y.xyz").read_text())) == 2
+
+
 class Broken:
     """A run whose record cannot be read."""
 

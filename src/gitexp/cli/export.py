@@ -17,7 +17,7 @@ _ENDINGS = {f".{kind}": kind for kind in FORMATS} | {".ndjson": "jsonl", ".pq": 
 
 
 @click.command(short_help="Write runs as CSV, JSON or Parquet.")
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="As FILE's name ends, csv otherwise.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="As FILE's name ends; on stdout csv.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Where to, instead of stdout.")
 @click.option("--histories", is_flag=True, help="A row for each point of each metric instead of one for each run.")
 @click.option(
@@ -57,7 +57,7 @@ def command(
     if metrics and not histories:
         raise UsageError("--metric chooses histories.", hint="Add --histories.")
     path = None if output in (None, "-") else output
-    kind = kind or _ENDINGS.get(os.path.splitext(path or "")[1].lower(), "csv")
+    kind = kind or _kind_of(path)
     if kind == "parquet" and path is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal.", hint="gitexp export -o runs.parquet")
     repository = open_repository()
@@ -76,6 +76,19 @@ def command(
     write_file(table, kind, path)
     what = "Histories of " if histories else ""
     tell(f"{what}{plural(len(runs), 'run')} in '{printable(path)}' ({size(os.path.getsize(path))}).")
+
+
+def _kind_of(path: str | None) -> str:
+    """The format that a file's name says."""
+    if path is None:
+        return "csv"
+    kind = _ENDINGS.get(os.path.splitext(path)[1].lower())
+    if kind is None:
+        raise UsageError(
+            f"The name '{path}' does not say in which format to write.",
+            hint=f"End it in {', '.join(_ENDINGS)}, or add --format {'|'.join(FORMATS)}.",
+        )
+    return kind
 
 
 def _matching(patterns: tuple[str, ...], known: list[str]) -> set[str]:
