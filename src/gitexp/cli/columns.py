@@ -61,7 +61,7 @@ def _facts(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned
         ranks["removed"] = 0
     if len({run.record.author for run in runs}) > 1:
         ranks["author"] = _LEAST
-    if any(run.tags for run in runs):
+    if any(map(_tags, runs)):
         ranks["tags"] = _LEAST + 1
     for name in ("experiment", "author", "commit"):
         if f"run.{name}" in mentioned:
@@ -182,7 +182,9 @@ def _tag(key: str, runs: Sequence[RunSummary], terminal: Terminal, *, title: str
 
 
 def _tags(run: RunSummary) -> str:
-    return ", ".join(printable(f"{key}={value}" if value else key) for key, value in run.tags.items())
+    """Without those by which gitexp finds steps again, which say nothing to a person."""
+    tags = {key: value for key, value in run.tags.items() if not key.startswith("project.")}
+    return ", ".join(printable(f"{key}={value}" if value else key) for key, value in tags.items())
 
 
 def _ranked(mappings: Sequence[Any], family: str, mentioned: str, *, constants: bool) -> list[tuple[str, bool]]:

@@ -18,6 +18,8 @@ from gitexp.running.child import exit_like
 from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
 
 _DASHES = "gitexp.cli.run.dashes"
+_PROJECT = "gitexp.cli.run.project"
+_HELP = "gitexp.cli.run.help"
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]
@@ -38,11 +40,12 @@ SPAN = Span()
 class RunCommand(click.Command):
     """Options end at the first word that is none; whether `--` stood before that word says what it is.
 
-    A notebook has no options of its own: those after its name are ours as well.
+    A notebook has no options of its own: those after its name are ours as well. So it is with the address of a project,
+    after which `-e` means the entry point.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = self._notebook_last(ctx, args)
+        given = self._project_last(ctx, self._notebook_last(ctx, args))
         rest = super().parse_args(ctx, list(given))
         own = given[: len(given) - len(ctx.params.get("words", ()))]
         ctx.meta[_DASHES] = own[-1:] == ["--"]
@@ -54,6 +57,43 @@ class RunCommand(click.Command):
             return args
         options = [*args[: -len(words)], *words[1:]]
         return args if self._words(ctx, options) else [*options, words[0]]
+
+    def _project_last(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = self._words(ctx, args)
+        before = args[: len(args) - len(words)]
+        options = self.make_parser(ctx).parse_args(args=list(args))[0]
+        ctx.meta[_PROJECT] = bool(
+            words and before[-1:] != ["--"] and not options.get("module") and _names_project(words[0])
+        )
+        if not ctx.meta[_PROJECT]:
+            return args
+        after = [word for word in self._renamed(words[1:]) if word not in ("-h", "--help")]
+        ctx.meta[_HELP] = len(after) < len(words) - 1
+        more = self._words(ctx, [*before, *after])
+        if more:
+            raise click.UsageError(
+                f"'{words[0]}' is a project, and '{more[0]}' no option. Parameters are given as -P NAME=VALUE.", ctx
+            )
+        return [*before, *after, words[0]]
+
+    def _renamed(self, words: tuple[str, ...]) -> list[str]:
+        """With `--entry` for `-e`."""
+        takes_value = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and not option.is_flag
+            for name in option.opts
+        }
+        renamed: list[str] = []
+        is_value = False
+        for word in words:
+            if is_value or not word.startswith("-e"):
+                renamed.append(word)
+            else:
+                renamed.append("--entry" if word == "-e" else f"--entry={word[2:]}")
+                word = renamed[-1]
+            is_value = not is_value and word in takes_value
+        return renamed
 
     def _words(self, ctx: click.Context, args: list[str]) -> tuple[str, ...]:
         words = self.make_parser(ctx).parse_args(args=list(args))[0].get("words")
@@ -96,14 +136,28 @@ class RunCommand(click.Command):
 )
 @click.option("--no-output-metrics", is_flag=True, help="Read no metrics from the lines that it prints.")
 @click.option("--no-autolog", is_flag=True, help="Do not watch the frameworks that it uses.")
+@click.option("--entry", metavar="NAME", help="Of a project: what to run. After its address also -e.")
+@click.option(
+    "-P", "--param", "params", metavar="NAME=VALUE", multiple=True, help="Of a project: a parameter. Repeatable."
+)
+@click.option(
+    "--env",
+    "environment",
+    type=click.Choice(["auto", "current", "venv", "conda"]),
+    default="auto",
+    help="Of a project: where it runs; auto: as it says, else in the current one.  [default: auto]",
+)
+@click.option("--yes", is_flag=True, help="Of a project: run it though nothing from its address was run before.")
+@click.option("--force", is_flag=True, help="Of a project: run steps again that were run before.")
 @click.option("--strict", is_flag=True, help="Stop where something cannot be recorded, instead of warning.")
-@click.argument("words", metavar="SCRIPT [ARGS]... | -- COMMAND [ARGS]...", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="SCRIPT [ARGS]... | PROJECT | -- COMMAND [ARGS]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, /, words: tuple[str, ...], **said: Any) -> int:
-    """Run a Python script, a module, or after '--' any command, and record it.
+    """Run a Python script, a module, a project, or after '--' any command, and record it.
 
     Recorded are code, environment, params, metrics, new files and output. Everything after SCRIPT goes to it untouched,
-    and gitexp leaves as it does: same output, same exit code.
+    and gitexp leaves as it does: same output, same exit code. PROJECT is a folder or a git address with entry points;
+    options may follow it, and '--help' after it shows them.
 
     \b
     gitexp run train.py --lr 0.1 --epochs 20
@@ -111,7 +165,16 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **said: Any) -> int:
     gitexp run -n baseline -e nyc-taxi -m taxi.train
     gitexp run analysis.ipynb
     gitexp run -- torchrun --nproc-per-node 2 train.py
+    gitexp run . -e train -P lr=0.1
+    gitexp run https://example.org/team/taxi.git#fares@v1.2 --help
     """
+    if ctx.meta[_PROJECT] and ctx.meta[_HELP]:
+        from gitexp.cli.project import show_help  # most runs are of scripts
+
+        show_help(words[0], said["entry"])
+        return 0
+    if not ctx.meta[_PROJECT] and (said["entry"] or said["params"]):
+        raise click.UsageError("--entry and -P are for projects: gitexp run . --entry train -P lr=0.1", ctx)
     kind = Kind.MODULE if said["module"] else Kind.COMMAND if ctx.meta[_DASHES] else Kind.FILE
     run = RunRequest(
         name=said["name"],
@@ -134,9 +197,27 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **said: Any) -> int:
         stop_when=said["stop_when"],
         timeout_s=said["timeout"],
     )
-    result = launch(request, open_repository(), on_trouble=_warn)
+    if ctx.meta[_PROJECT]:
+        from gitexp.cli import project  # most runs are of scripts
+
+        result = project.run(words[0], said, request).result
+    else:
+        result = launch(request, open_repository(), on_trouble=_warn)
     _say_how_it_went(result)
     return exit_like(result.child)
+
+
+def _names_project(word: str) -> bool:
+    """Whether the first word is no script but a project; a folder that only has a `__main__.py` is a script."""
+    if os.path.isdir(word):
+        from gitexp.projects.reading import is_project  # most runs are of scripts
+
+        return is_project(word) or not os.path.isfile(os.path.join(word, "__main__.py"))
+    if {":", "#", "@"}.isdisjoint(word):
+        return False
+    from gitexp.projects.address import looks_like_address
+
+    return looks_like_address(word)
 
 
 def _warn(message: str) -> None:

@@ -30,7 +30,7 @@ from gitexp.comparing import changed_since_commit
 from gitexp.domain.comparison import FileChange, code_totals
 from gitexp.domain.environment import Environment
 from gitexp.domain.metrics import SYSTEM, History
-from gitexp.domain.run import Status
+from gitexp.domain.run import ProjectSource, Status
 from gitexp.reading import RunView
 
 MOST = 40
@@ -180,6 +180,9 @@ def _around(view: RunView, changed: list[FileChange] | None, terminal: Terminal)
     parent, inputs = view.record.parent, view.record.inputs
     if parent:
         rows.append(("Parent", [parent]))
+    project = view.record.project
+    if project:
+        rows.append(("Project", _project(project)))
     if inputs:
         rows.append(("Inputs", [printable(f"{item.kind} {item.name}") for item in inputs]))
     for name, facts in rows:
@@ -206,6 +209,15 @@ def _code(view: RunView, changed: list[FileChange] | None) -> list[str]:
     if code.skipped:
         facts.append(f"{plural(len(code.skipped), 'file')} not captured")
     return facts
+
+
+def _project(project: ProjectSource) -> list[str]:
+    facts = [f"{project.entry} of {project.address or 'this repository'}"]
+    if project.folder != ".":
+        facts.append(f"in {project.folder}")
+    if project.commit:
+        facts.append(f"at {project.commit[:SHORT_COMMIT]}")
+    return [printable(fact) for fact in facts]
 
 
 def _environment(environment: Environment | None) -> list[str]:

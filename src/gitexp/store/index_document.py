@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
-from gitexp.domain.run import CodeState, Input, RunRecord, SkippedFile, Status
+from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, SkippedFile, Status
 from gitexp.domain.summary import RunSummary
 
 RECORD_FIELDS = tuple(RunRecord.__dataclass_fields__)
 INPUT_FIELDS = tuple(Input.__dataclass_fields__)
+PROJECT_FIELDS = tuple(ProjectSource.__dataclass_fields__)
 
 _FORMAT = 4
 """Of marshal: the same in every Python since 3.4."""
@@ -25,7 +26,10 @@ _SUMMARY_FIELDS = tuple(RunSummary.__dataclass_fields__)
 _STATUSES = {status.value: status for status in Status}
 _read_record = attrgetter(*RECORD_FIELDS)
 _read_input = attrgetter(*INPUT_FIELDS)
-_STATUS, _CODE, _INPUTS, _UNKNOWN = map(RECORD_FIELDS.index, ("status", "code", "inputs", "unknown"))
+_read_project = attrgetter(*PROJECT_FIELDS)
+_STATUS, _CODE, _INPUTS, _PROJECT, _UNKNOWN = map(
+    RECORD_FIELDS.index, ("status", "code", "inputs", "project", "unknown")
+)
 
 
 def encode_document(summary: RunSummary) -> bytes:
@@ -40,6 +44,8 @@ def encode_document(summary: RunSummary) -> bytes:
         record[_CODE] = _plain_code(record[_CODE])
     if record[_INPUTS]:
         record[_INPUTS] = [_read_input(item) for item in summary.record.inputs]
+    if record[_PROJECT] is not None:
+        record[_PROJECT] = _read_project(record[_PROJECT])
     record[_UNKNOWN] = dict(summary.record.unknown)
     values = (summary.params, summary.tags, summary.metrics)
     body = marshal.dumps((summary.ref, summary.commit, record, *map(_plain_mapping, values)), _FORMAT)
@@ -95,4 +101,6 @@ def _decode_record(values: list[Any]) -> RunRecord:
         values[_CODE] = CodeState(commit=commit, branch=branch, dirty=dirty, skipped=files)
     if values[_INPUTS]:
         values[_INPUTS] = tuple(Input(**dict(zip(INPUT_FIELDS, item, strict=True))) for item in values[_INPUTS])
+    if values[_PROJECT] is not None:
+        values[_PROJECT] = ProjectSource(**dict(zip(PROJECT_FIELDS, values[_PROJECT], strict=True)))
     return RunRecord(**dict(zip(RECORD_FIELDS, values, strict=True)))

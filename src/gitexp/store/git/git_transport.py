@@ -48,7 +48,8 @@ class GitTransport:
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         patterns = [f"{prefix}*" for prefix in prefixes]
-        done = self._run("ls-remote", "--refs", "--quiet", self._url, *patterns)
+        only = () if "HEAD" in prefixes else ("--refs",)
+        done = self._run("ls-remote", *only, "--quiet", self._url, *patterns)
         lines = (line.partition("\t") for line in done.stdout.decode(errors="replace").splitlines())
         return {name: oid for oid, _, name in lines if name.startswith(tuple(prefixes))}
 
