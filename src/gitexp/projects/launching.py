@@ -14,15 +14,12 @@ from gitexp.projects.checkout import ProjectCheckout, checked_out
 from gitexp.projects.command import EntryCommand, command_of, settings_of
 from gitexp.projects.parameters import PathRoots, Type
 from gitexp.projects.reading import read_project
-from gitexp.projects.requirements import read_requirements
-from gitexp.projects.specification import EntryPoint, Project, ProjectEnvironment
+from gitexp.projects.specification import EntryPoint, Project
 from gitexp.projects.steps import KEY_TAG, DoneStep, Place, Step, done_step, find_done, key_of, restore, undeclared
 from gitexp.projects.surroundings import choose_surroundings, entered
 from gitexp.projects.trust import KnownProjects
 from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
 from gitexp.sharing.exchange import Listener
-
-REQUIREMENTS = "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +155,9 @@ class _Running:
         self._roots = PathRoots(folder=checkout.folder, caller=caller, tree=self._place.root)
         self._project = read_project(checkout.folder)
         self._entry = _entry(self._project, request.entry, checkout.folder)
-        self._surroundings = choose_surroundings(request.environment, self._environment())
+        self._surroundings = choose_surroundings(
+            request.environment, self._project.environment, checkout.folder, is_foreign=checkout.address is not None
+        )
         self._done: dict[str, DoneStep] = {}
         self._results: list[StepResult] = []
 
@@ -182,14 +181,6 @@ class _Running:
             tags[KEY_TAG] = key_of(self._place, self._project, steps[-1], last, steps=steps, facts=facts)
         result = self._launch(steps[-1], environ, tags)
         return ProjectResult(entry=self._entry.name, result=result, steps=tuple(self._results))
-
-    def _environment(self) -> ProjectEnvironment | None:
-        """What the project declares; of one that was fetched, or where it is asked for, `requirements.txt` counts."""
-        folder = self._checkout.folder
-        is_meant = self._checkout.address is not None or self._request.environment == "venv"
-        if self._project.environment is None and is_meant and os.path.isfile(os.path.join(folder, REQUIREMENTS)):
-            return ProjectEnvironment(requirements=read_requirements(folder, REQUIREMENTS, "The project"))
-        return self._project.environment
 
     def _step(self, point: EntryPoint, points: Sequence[EntryPoint]) -> Step:
         given = dict(self._request.params)

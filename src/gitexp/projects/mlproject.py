@@ -10,12 +10,11 @@ from gitexp.domain.keys import shorten
 from gitexp.errors import UsageError
 from gitexp.projects.command import placeholders
 from gitexp.projects.parameters import Parameter, Type
-from gitexp.projects.requirements import expand
 from gitexp.projects.specification import EntryPoint, Project, ProjectEnvironment
 from gitexp.store.yamlfile import load_yaml
 
 _ENVIRONMENTS = ("python_env", "conda_env", "docker_env")
-_BUILD_ONLY = frozenset({"pip", "setuptools", "wheel"})
+_DEFAULT_FILES = ("python_env.yaml", "conda.yaml")
 
 
 def read_mlproject(folder: str) -> Project | None:
@@ -55,10 +54,8 @@ def read_mlproject(folder: str) -> Project | None:
 
 def default_environment(folder: str) -> ProjectEnvironment | None:
     """What `python_env.yaml`, else `conda.yaml`, in a project's folder says; None where neither is there."""
-    for name, read in (("python_env.yaml", _python_env), ("conda.yaml", _conda)):
-        if os.path.isfile(os.path.join(folder, name)):
-            return read(folder, name, name)
-    return None
+    names = (name for name in _DEFAULT_FILES if os.path.isfile(os.path.join(folder, name)))
+    return next((ProjectEnvironment(file=name) for name in names), None)
 
 
 def _refuse_unsupported(data: Mapping[str, Any], name: str) -> None:
@@ -113,37 +110,10 @@ def _parameter(key: str, said: object, where: str) -> Parameter:
 
 
 def _environment(data: Mapping[str, Any], folder: str, name: str) -> ProjectEnvironment | None:
-    for key, read in (("python_env", _python_env), ("conda_env", _conda)):
+    for key in ("python_env", "conda_env"):
         file = data.get(key)
+        if file and not os.path.isfile(os.path.join(folder, str(file))):
+            raise UsageError(f"{name}: '{key}': there is no file '{file}'.")
         if file:
-            return read(folder, str(file), f"{name}: '{key}'")
+            return ProjectEnvironment(file=str(file))
     return default_environment(folder)
-
-
-def _python_env(folder: str, file: str, where: str) -> ProjectEnvironment:
-    data = load_yaml(_text(folder, file, where), what=file) or {}
-    if not isinstance(data, Mapping):
-        raise UsageError(f"{file}: expected a mapping with 'dependencies', found {shorten(str(data))}.")
-    lines: list[str] = []
-    for key in ("build_dependencies", "dependencies"):
-        said = data.get(key) or []
-        if not isinstance(said, list) or not all(isinstance(item, str) for item in said):
-            raise UsageError(f"{file}: '{key}': expected a list of texts, found {shorten(str(said))}.")
-        lines += said if key == "dependencies" else [item for item in said if item.strip() not in _BUILD_ONLY]
-    python = data.get("python")
-    beside = os.path.dirname(os.path.join(folder, file))
-    return ProjectEnvironment(
-        python=None if python is None else str(python), requirements=tuple(expand(beside, tuple(lines), file))
-    )
-
-
-def _conda(folder: str, file: str, where: str) -> ProjectEnvironment:
-    return ProjectEnvironment(conda=_text(folder, file, where))
-
-
-def _text(folder: str, file: str, where: str) -> str:
-    try:
-        with open(os.path.join(folder, file), encoding="utf-8") as opened:
-            return opened.read()
-    except OSError as error:
-        raise UsageError(f"{where}: '{file}' cannot be read: {error.strerror}.") from error

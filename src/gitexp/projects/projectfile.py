@@ -10,7 +10,6 @@ from gitexp.domain.keys import parse_key, shorten
 from gitexp.errors import GitexpError, UsageError
 from gitexp.projects.command import placeholders
 from gitexp.projects.parameters import Parameter, Type, shown_default
-from gitexp.projects.requirements import read_requirements
 from gitexp.projects.specification import EntryPoint, Project, ProjectEnvironment, check_order
 from gitexp.store.yamlfile import load_yaml
 
@@ -36,11 +35,11 @@ def read_project_file(folder: str) -> Project | None:
         return None
     except UnicodeDecodeError as error:
         raise UsageError(f"{PROJECT_FILE} is not UTF-8 text.") from error
-    return parse_project(load_yaml(text, what=PROJECT_FILE), folder)
+    return parse_project(load_yaml(text, what=PROJECT_FILE))
 
 
-def parse_project(data: object, folder: str) -> Project:
-    """The project in what the file holds. `folder` is where files that it names are. Raises UsageError."""
+def parse_project(data: object) -> Project:
+    """The project in what the file holds. Raises UsageError."""
     top = _Mapping(data, "", _PROJECT_KEYS, "keys like 'entry_points:'")
     points = top.get("entry_points")
     if not isinstance(points, Mapping) or not points:
@@ -56,7 +55,7 @@ def parse_project(data: object, folder: str) -> Project:
         name=top.text("name") or None,
         file=PROJECT_FILE,
         entry_points=found,
-        environment=_environment(top, folder),
+        environment=_environment(top),
         help=top.text("help"),
     )
 
@@ -166,37 +165,23 @@ def _check_values(parameter: Parameter, said: _Mapping) -> None:
             said.refuse("default", f"expected {parameter.allowed}")
 
 
-def _environment(top: _Mapping, folder: str) -> ProjectEnvironment | None:
+def _environment(top: _Mapping) -> ProjectEnvironment | None:
     data = top.get("environment")
     if data is None:
         return None
     said = _Mapping(data, "environment", _ENVIRONMENT_KEYS, "keys like 'requirements: requirements.txt'")
-    python = said.get("python")
-    if isinstance(python, float):
-        said.refuse("python", f"expected a version in quotes, like '{python}'")
+    python, conda, requirements = said.get("python"), said.text("conda"), said.get("requirements")
     if python is not None and not isinstance(python, str):
         said.refuse("python", "expected a version in quotes, like '3.11'")
-    conda = said.text("conda")
-    requirements = said.get("requirements")
     if conda and (requirements is not None or python is not None):
         _refuse("environment", "'conda' names a file that says everything; leave 'python' and 'requirements' out")
     if conda:
-        return ProjectEnvironment(conda=_file_text(folder, conda, "environment.conda"))
+        return ProjectEnvironment(file=conda)
     if isinstance(requirements, str):
-        lines = read_requirements(folder, requirements, f"{PROJECT_FILE}: 'environment.requirements'")
-    elif requirements is None or isinstance(requirements, list):
-        lines = said.texts("requirements")
-    else:
+        return ProjectEnvironment(file=said.text("requirements"), python=python)
+    if requirements is not None and not isinstance(requirements, list):
         said.refuse("requirements", "expected the name of a file, or a list like [numpy==2.3.1]")
-    return ProjectEnvironment(python=python, requirements=lines)
-
-
-def _file_text(folder: str, name: str, key: str) -> str:
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        _refuse(key, f"'{name}' cannot be read: {error.strerror}")
+    return ProjectEnvironment(python=python, requirements=said.texts("requirements"))
 
 
 class _Mapping:

@@ -13,17 +13,17 @@ DEFAULT_ENTRY = "main"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectEnvironment:
-    """What a project needs to be installed.
+    """What a project says of what it needs.
 
     Attributes:
-        python: a version like "3.11"; None for any.
-        requirements: lines as in `requirements.txt`, further files read.
-        conda: the text of a conda environment file; None where pip does.
+        file: relative to the project, like "requirements.txt" or "conda.yaml"; None for whichever is there.
+        python: a version like "3.11"; None: as the file says.
+        requirements: lines as in `requirements.txt`, instead of a file.
     """
 
+    file: str | None = None
     python: str | None = None
-    requirements: tuple[str, ...] = ()
-    conda: str | None = None
+    requirements: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

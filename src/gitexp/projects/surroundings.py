@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gitexp.errors import UsageError
@@ -44,32 +44,53 @@ class Surroundings:
         return f"an environment of its own, {packages} {'requirement' if packages == 1 else 'requirements'}"
 
 
-def choose_surroundings(choice: str, declared: ProjectEnvironment | None) -> Surroundings:
+def choose_surroundings(
+    choice: str, declared: ProjectEnvironment | None, folder: str, *, is_foreign: bool
+) -> Surroundings:
     """What `--env` means for a project.
+
+    Args:
+        declared: what its file says; where that is nothing, files like `requirements.txt` count if the project is
+            foreign or `choice` asks for them.
+        folder: the project's.
 
     Raises:
         UsageError: the project does not say what such an environment is to hold.
+        NotFound, CorruptData: a file that it names cannot be used.
     """
     if choice not in CHOICES:
         raise UsageError(f"There is no environment '{choice}'.", hint=f"It is one of {', '.join(CHOICES)}.")
-    if choice == "current" or (choice == "auto" and declared is None):
+    is_meant = declared is not None or is_foreign or choice != "auto"
+    spec = _specified(declared, folder) if is_meant and choice != "current" else None
+    if spec is None:
+        if choice in ("venv", "conda"):
+            raise UsageError(
+                "The project does not say what it needs.",
+                hint="Name its requirements in the project's file, or take --env current.",
+            )
         return Surroundings(kind="current")
-    if declared is None:
-        raise UsageError(
-            "The project does not say what it needs.",
-            hint="Name its requirements in the project's file, or take --env current.",
-        )
-    from gitexp.environments.specification import EnvironmentSpec  # most projects run where one is
-
-    spec = EnvironmentSpec(
-        python=declared.python, requirements=declared.requirements, conda=declared.conda, is_complete=False
-    )
-    kind = "venv" if declared.conda is None else "conda"
+    kind = "venv" if spec.conda is None else "conda"
     if choice not in ("auto", kind):
         raise UsageError(
             f"The project's environment is of the kind {kind}, not {choice}.", hint="Take --env auto or --env current."
         )
     return Surroundings(kind=kind, spec=spec)
+
+
+def _specified(declared: ProjectEnvironment | None, folder: str) -> EnvironmentSpec | None:
+    from gitexp.domain.requirements import parse_requirement  # most projects run where one is
+    from gitexp.environments.files import specification_from_files
+    from gitexp.environments.specification import OURS, EnvironmentSpec
+
+    if declared is None:
+        return specification_from_files(folder)
+    if declared.requirements is None:
+        found = specification_from_files(folder, declared.file)
+        return found if found is None or declared.python is None else replace(found, python=declared.python)
+    named = {line: requirement.name for line in declared.requirements if (requirement := parse_requirement(line))}
+    ours = next((line for line, name in named.items() if name == OURS), None)
+    others = tuple(line for line in declared.requirements if line != ours)
+    return EnvironmentSpec(python=declared.python, requirements=others, gitexp=ours, is_complete=False)
 
 
 def entered(
