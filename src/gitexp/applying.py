@@ -116,6 +116,11 @@ def code_of(repository: Repository, view: RunView) -> Captured:
         NotFound: none was captured.
         UsageError: the run is still being recorded.
     """
+    return _with_params(repository, captured_code(repository, view), view)
+
+
+def captured_code(repository: Repository, view: RunView) -> Captured:
+    """A run's code as it was when the run began. Raises as `code_of`."""
     if view.commit is None:
         raise UsageError(f"The run '{view.name}' is still being recorded.", hint="Wait for its end.")
     if view.code.tree is None:
@@ -126,13 +131,12 @@ def code_of(repository: Repository, view: RunView) -> Captured:
         if path.startswith("code/")
     }
     code = view.record.code
-    captured = Captured(
+    return Captured(
         title=f"run '{view.name}' ({view.id})",
         tree=view.code.tree,
         pointers=pointers,
         absent=frozenset(file.path for file in code.skipped) if code else frozenset(),
     )
-    return _with_params(repository, captured, view)
 
 
 def params_of(repository: Repository, view: RunView) -> tuple[Captured, str]:

@@ -13,7 +13,8 @@
     ├── StorageFailed           7   the disk is full, read-only or failing
     ├── RemoteFailed            8   another repository or store cannot be reached, or refuses
     │   └── AccessDenied            it wants to know who we are, or does not let us in
-    └── EnvironmentFailed       9   the packages or the Python that are needed cannot be had
+    ├── EnvironmentFailed       9   the packages or the Python that are needed cannot be had
+    └── CommandFailed          10   what was run again failed, and had not the first time
 
 A message says what happened, with values in quotes, and ends in a full stop; a hint says what to type next.
 """
@@ -106,3 +107,18 @@ class EnvironmentFailed(GitexpError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.packages = tuple(packages)
+
+
+class CommandFailed(GitexpError):
+    """A command that was started for a purpose failed.
+
+    Args:
+        signal: the number of the one it died by. is_stopped: whether somebody ended it, as with Ctrl-C.
+    """
+
+    exit_code = 10
+
+    def __init__(self, message: str, *, hint: str = "", signal: int | None = None, is_stopped: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.signal = signal
+        self.is_stopped = is_stopped

@@ -54,6 +54,7 @@ class LaunchRequest:
         seed: for every random number generator there is; None leaves them alone.
         inputs: paths and patterns of files that it reads, besides those of the settings.
         outputs: patterns of files that are artifacts if it makes or changes them, besides those of the settings.
+        expected_outputs: absolute paths of files that are artifacts as those of `outputs` are; none need be made.
         output_metrics: whether metrics are read from what it prints; None: as the settings say.
         autolog: whether the frameworks it uses are watched; None: as the settings say.
         stop_when: conditions that end it, besides those of the settings.
@@ -68,6 +69,7 @@ class LaunchRequest:
     seed: int | None = None
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    expected_outputs: tuple[str, ...] = ()
     output_metrics: bool | None = None
     autolog: bool | None = None
     stop_when: tuple[str, ...] = ()

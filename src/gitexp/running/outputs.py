@@ -63,7 +63,8 @@ class Outputs(Watcher):
         self._most_bytes = config.snapshot_max_total_bytes
         self._folders = (os.path.realpath(here.directory), self._root)
         self._asked_for = request.outputs
-        self._declared = Globs((*config.outputs, *request.outputs), self._folders)
+        declared = (*config.outputs, *request.outputs, *request.expected_outputs)
+        self._declared = Globs(declared, self._folders)
         self._before = {path: _stamp(status) for path, status in self._declared.files().items()}
         self._changes: list[ChangedFile] | None = None
         self._added: list[str] = []

@@ -187,6 +187,9 @@ def _remove(home: str | None, admin: str, lock: str) -> None:
         if os.path.lexists(home):
             return
     shutil.rmtree(admin, ignore_errors=True)
+    seen = os.path.join(os.path.dirname(os.path.dirname(lock)), "trees", f"linked-{os.path.basename(admin)}")
+    with suppress(OSError):
+        os.unlink(seen)  # what a snapshot remembers of it
     with suppress(OSError):
         os.rmdir(os.path.dirname(admin))  # git has this folder only while there are linked worktrees
     if not os.path.lexists(admin):

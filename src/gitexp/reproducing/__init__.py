@@ -1,0 +1,1 @@
+"""A run done again from its record, and judged."""
