@@ -379,6 +379,9 @@ def test_a_write_cut_short_is_recognised(
         ("adam", "adam"),
         ("[1, a, {b: null}]", [1, "a", {"b": None}]),
         ("{a: [1]}", {"a": [1]}),
+        ('{lr = 0.5, "a.b" = [1, {x = "y"}]}', {"lr": 0.5, "a.b": [1, {"x": "y"}]}),
+        ('{a: "x=1"}', {"a": "x=1"}),
+        ("[a=1]", ["a=1"]),
         ("'1'", "1"),
         ('"a\\n"', "a\n"),
         ("a: b", "a: b"),
@@ -397,7 +400,7 @@ def test_a_write_cut_short_is_recognised(
     ],
 )
 def test_a_value_is_what_a_person_means(text: str, value: object) -> None:
-    """Scalars and brackets as in YAML 1.2; text stays text, whatever YAML would make of its signs."""
+    """Scalars and brackets as in YAML 1.2 or TOML; text stays text, whatever YAML would make of its signs."""
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
 

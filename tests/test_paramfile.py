@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitexp.domain.spans import find
+from gitexp.domain.spans import find, split_key
 from gitexp.errors import GitexpError, UsageError
 from gitexp.store.paramfile import ParamFile, same
 
@@ -140,6 +140,8 @@ def test_only_the_value_changes(name: str, text: str, key: str, value: Any, old:
         ("p.toml", "a = 1\n[t]\nb = 1 # c\n\n[u]\n", "t.x", 2, "a = 1\n[t]\nb = 1 # c\nx = 2\n\n[u]\n"),
         ("p.toml", "[a.b]\nc = 1\n", "a.x", 2, "a.x = 2\n[a.b]\nc = 1\n"),
         ("p.toml", "t = {}", "t.x.y", 2, "t = {x = {y = 2}}"),
+        ("p.toml", "t = { a = 1 }", "t.'x.y'", 2, 't = { a = 1, "x.y" = 2 }'),
+        ("p.yaml", "a: 1\n", '"x.y"', 2, "a: 1\nx.y: 2\n"),
         ("p.json", '{\n  "a": 1\n}\n', "x", "é", '{\n  "a": 1,\n  "x": "é"\n}\n'),
         ("p.json", "{}", "x.y", [1], '{"x": {"y": [1]}}'),
         ("p.py", "C = {'a': 1}\n", "C.x", 2, "C = {'a': 1, 'x': 2}\n"),
@@ -148,12 +150,39 @@ def test_only_the_value_changes(name: str, text: str, key: str, value: Any, old:
 def test_a_new_key_stands_after_its_siblings(name: str, text: str, key: str, value: Any, new: str) -> None:
     """A key that was not there is written as its neighbours are, and taking it back gives the text from before."""
     file = ParamFile(name, text.encode())
-    changed, made = file.with_edit(tuple(key.split(".")), value, is_new=True)
+    changed, made = file.with_edit(split_key(key), value, is_new=True)
     assert changed.content.decode() == new
     assert made.is_new
     back = changed.without_edit(made, file)
     assert back is not None
     assert same(back.values(), file.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("a.b", ("a", "b")),
+        ('"a.b"', ("a.b",)),
+        ("'a.b'", ("a.b",)),
+        ('data."train.csv".size', ("data", "train.csv", "size")),
+        ("data.train.csv.size", ("data", "train.csv", "size")),
+        ('points.0."x.y"', ("points", "0", "x.y")),
+        ('"data.train.csv"', None),
+        ('points."0"', None),
+        ('"it\'s"', ('"it\'s"',)),
+    ],
+)
+def test_a_part_of_a_key_in_quotes_is_one_key(key: str, path: tuple[str, ...] | None) -> None:
+    """So that of `a.b` and `"a.b"` each can be named; quotes that a key itself has count first."""
+    values = {
+        "a": {"b": 1},
+        "a.b": 2,
+        "data": {"train.csv": {"size": 3}},
+        "points": [{"x.y": 4}],
+        "it's": 5,
+        '"it\'s"': 6,
+    }
+    assert find(values, key) == path
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ from typing import Any, Protocol
 
 Path = tuple[str, ...]
 
+_QUOTED = re.compile(r"""(?:^|\.)(?:"[^"]*"|'[^']*')(?=\.|$)""")
+_PART = re.compile(r"""(?:^|(?<=\.))(?:(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?=\.|$)|(?P<bare>[^.]*))""")
+_WHOLE = "\0"
+"""Before a part of a key that stood in quotes."""
+
 
 class Style(Enum):
     SCALAR = "scalar"
@@ -74,8 +79,16 @@ class Format(Protocol):
 
 
 def find(values: Mapping[str, Any], key: str) -> Path | None:
-    """The path that the flat `key` names in nested values; keys may hold dots themselves, lists count from 0."""
-    return _find(values, key.split("."))
+    """The path that the flat `key` names in nested values; keys may hold dots themselves, lists count from 0.
+
+    A part in quotes, as in `data."train.csv".size`, is one key.
+    """
+    return _find(values, key.split(".")) or (_find(values, _parts(key)) if _QUOTED.search(key) else None)
+
+
+def split_key(key: str) -> Path:
+    """The path of a flat key of which nothing is there yet; a part in quotes is one key."""
+    return tuple(part.removeprefix(_WHOLE) for part in _parts(key))
 
 
 def value_at(values: Any, path: Path) -> Any:
@@ -159,9 +172,23 @@ def remove_value(text: str, root: Node, path: Path) -> str:
     return text[:start] + text[item.node.end :]
 
 
+def _parts(key: str) -> list[str]:
+    """The parts of a key; those that were in quotes are marked as whole keys."""
+    return [
+        match["bare"] if match["bare"] is not None else _WHOLE + (match["double"] or match["single"] or "")
+        for match in _PART.finditer(key)
+    ]
+
+
 def _find(values: Any, parts: list[str]) -> Path | None:
     if not parts:
         return ()
+    if parts[0].startswith(_WHOLE):
+        whole = parts[0].removeprefix(_WHOLE)
+        if not isinstance(values, Mapping) or whole not in values:
+            return None
+        rest = _find(values[whole], parts[1:])
+        return None if rest is None else (whole, *rest)
     if isinstance(values, (list, tuple)):
         if not re.fullmatch(r"[0-9]{1,9}", parts[0]) or int(parts[0]) >= len(values):
             return None

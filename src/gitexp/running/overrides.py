@@ -6,14 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitexp.domain.keys import shorten
 from gitexp.domain.masking import mask_command, mask_params
 from gitexp.domain.selector import suggest
-from gitexp.domain.spans import Path, find
+from gitexp.domain.spans import Path, find, split_key
 from gitexp.domain.values import Value, flatten, plain_value
 from gitexp.errors import Ambiguous, CorruptData, GitexpError, NotFound, UsageError
 from gitexp.running.notebook import SOURCE, SUFFIX, Notebook
@@ -124,7 +124,7 @@ class Overridden:
         file = settings[0].file
         notebook = Notebook.read(file.path, file.shown)
         for setting in settings:
-            said = tuple(setting.override.key.split("."))
+            said = split_key(setting.override.key)
             notebook = notebook.with_value(setting.path or said, setting.override.value, is_new=setting.path is None)
             self.params.update(_params(setting, setting.override.value if setting.path is None else notebook.values()))
         self.notebook = notebook
@@ -205,8 +205,13 @@ def parse_override(text: str, places: Places) -> Override:
 
 
 def parse_value(text: str) -> Any:
-    """A YAML scalar, or a list or mapping in brackets; anything else is text as it stands, and so is nothing at all."""
+    """A YAML scalar, or a list or mapping in brackets as YAML or TOML writes it; anything else is text as it stands."""
     plain = text.strip()
+    if plain[:1] in ("[", "{") and "=" in plain:
+        import tomllib  # few values are tables of TOML
+
+        with suppress(tomllib.TOMLDecodeError):
+            return plain_value(tomllib.loads(f"value = {plain}")["value"])
     if not plain or plain.startswith(_NEVER_PLAIN):
         return plain
     if plain[0] not in "[{\"'" and (": " in plain or " #" in plain or plain[-1] == ":"):
@@ -292,7 +297,7 @@ def _check_apart(one: Setting, other: Setting) -> None:
     """Two overrides may not speak of the same value, nor one of a part of what the other sets."""
     if one.file.path != other.file.path:
         return
-    first, second = ((s.path or tuple(s.override.key.split("."))) for s in (one, other))
+    first, second = ((s.path or split_key(s.override.key)) for s in (one, other))
     shorter = min(len(first), len(second))
     if first[:shorter] == second[:shorter]:
         same = "twice" if first == second else f"together with '{other.override.key}', which it overlaps"
@@ -305,7 +310,7 @@ def _edited(file: ParamFile, settings: Sequence[Setting]) -> tuple[ParamFile, li
         path = find(file.values(), setting.override.key)
         is_new = path is None
         file, edit = file.with_edit(
-            tuple(setting.override.key.split(".")) if path is None else path, setting.override.value, is_new=is_new
+            split_key(setting.override.key) if path is None else path, setting.override.value, is_new=is_new
         )
         edits.append(edit)
     return file, edits
