@@ -36,8 +36,8 @@ class ProjectAddress:
 
     def __str__(self) -> str:
         """The address as one types it, without passwords."""
-        inside = self.folder + (f"@{self.version}" if self.version else "")
-        return mask_url(self.repository) + (f"#{inside}" if inside else "")
+        folder = f"#{self.folder}" if self.folder else ""
+        return mask_url(self.repository) + folder + (f"@{self.version}" if self.version else "")
 
 
 def looks_like_address(text: str) -> bool:

@@ -16,7 +16,7 @@ from gitexp.projects.parameters import PathRoots, Type
 from gitexp.projects.reading import read_project
 from gitexp.projects.specification import EntryPoint, Project
 from gitexp.projects.steps import KEY_TAG, DoneStep, Place, Step, done_step, find_done, key_of, restore, undeclared
-from gitexp.projects.surroundings import choose_surroundings, entered
+from gitexp.projects.surroundings import choose_surroundings, entered, installed
 from gitexp.projects.trust import KnownProjects
 from gitexp.running.launch import Kind, LaunchRequest, LaunchResult, launch
 from gitexp.sharing.exchange import Listener
@@ -165,8 +165,9 @@ class _Running:
         points = [*self._project.steps(self._entry), self._entry]
         steps = [self._step(point, points) for point in points]
         self._introduce([self._command(step, self._request.launch.environ).shown for step in steps])
-        environ, digest = self._enter()
-        facts = [digest, self._request.launch.seed]
+        environ = self._enter()
+        has_keys = len(steps) > 1 or self._project.is_step(self._entry)
+        facts = [installed(environ), self._request.launch.seed] if has_keys else []
         for step in steps[:-1]:
             key = key_of(self._place, self._project, step, self._before(step), steps=steps, facts=facts)
             if not self._request.force and self._found(step, key):
@@ -221,7 +222,7 @@ class _Running:
             )
         known.add(address)
 
-    def _enter(self) -> tuple[dict[str, str], str]:
+    def _enter(self) -> dict[str, str]:
         environ = {**self._checkout.environ, "PWD": self._checkout.folder}
         return entered(self._surroundings, environ, self._checkout.folder, self._told.say)
 

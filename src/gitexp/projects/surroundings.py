@@ -95,8 +95,8 @@ def _specified(declared: ProjectEnvironment | None, folder: str) -> EnvironmentS
 
 def entered(
     surroundings: Surroundings, environ: Mapping[str, str], folder: str, say: Callable[[str], None]
-) -> tuple[dict[str, str], str]:
-    """The variables of a process in these surroundings, which are built where they are not there yet; and their digest.
+) -> dict[str, str]:
+    """The variables of a process in these surroundings, which are built where they are not there yet.
 
     Args:
         folder: the project's, for requirements that are paths.
@@ -105,16 +105,16 @@ def entered(
         EnvironmentFailed: a package or Python cannot be had.
     """
     if surroundings.spec is None:
-        return dict(environ), _digest_of_present(environ)
+        return dict(environ)
     from gitexp.environments.building import build
 
     built = build(surroundings.spec, root=folder, say=say, environ=environ)
     changed = {**environ, **built.environ}
-    return {name: value for name, value in changed.items() if value is not None}, built.digest
+    return {name: value for name, value in changed.items() if value is not None}
 
 
-def _digest_of_present(environ: Mapping[str, str]) -> str:
-    """Of the Python that a script would run in, and its packages."""
+def installed(environ: Mapping[str, str]) -> str:
+    """The Python that a script would run in, and its packages, as text; empty where it does not say."""
     python = choose_python(environ)
     done = subprocess.run([python, "-c", _TELL], check=False, capture_output=True, env=dict(environ))
     if done.returncode:
