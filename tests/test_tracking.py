@@ -266,6 +266,17 @@ def test_a_folder_of_artifacts(repo_dir: Path) -> None:
     }
 
 
+def test_a_folder_that_is_a_repository_is_kept_without_what_is_gits(repo_dir: Path) -> None:
+    """One warning says so, instead of one for each file."""
+    (repo_dir / "result.txt").write_text("1")
+    with pytest.warns(gitexp.GitexpWarning) as told, gitexp.start_run():
+        gitexp.log_artifact(".")
+    assert [str(warning.message) for warning in told] == ["'./.git' is git's, and left out of the artifacts."]
+    kept = set(only_run().artifacts)
+    assert f"{repo_dir.name}/result.txt" in kept
+    assert not any("/.git/" in path for path in kept)
+
+
 def test_a_missing_artifact_does_not_end_the_training() -> None:
     """Logging a file that is not there is a warning that names it."""
     with gitexp.start_run(), pytest.warns(gitexp.GitexpWarning, match=r"No such file or directory: 'nowhere\.pkl'"):

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from gitexp.domain.identity import RunId
-from gitexp.domain.keys import parse_artifact_path, parse_key
+from gitexp.domain.keys import is_git_folder, parse_artifact_path, parse_key
 from gitexp.domain.run import FARTHEST_TIME, Status
 from gitexp.domain.source import Source
 from gitexp.domain.values import Number, plain_number
@@ -306,12 +306,18 @@ class ActiveRun:
         if folder:
             parse_artifact_path(folder)
         inside = os.path.realpath(root)
+        git = self._recorder.repository.git
+        own = {os.path.realpath(git.git_dir), os.path.realpath(git.common_dir)}
         for here, folders, names in os.walk(root):
-            folders.sort()
+            of_git = [name for name in (*folders, *names) if is_git_folder(name)]
+            of_git += [name for name in folders if os.path.realpath(os.path.join(here, name)) in own]
+            if of_git:
+                self._recorder.warn(f"'{os.path.join(here, of_git[0])}' is git's, and left out of the artifacts.")
+            folders[:] = sorted(name for name in folders if name not in of_git)
             for name in folders:
                 if os.path.islink(os.path.join(here, name)):
                     self._recorder.warn(f"The link '{os.path.join(here, name)}' to a folder is left out.")
-            for name in sorted(names):
+            for name in sorted(name for name in names if name not in of_git):
                 path = os.path.join(here, name)
                 if os.path.islink(path) and not os.path.realpath(path).startswith(inside + os.sep):
                     self._recorder.warn(f"The link '{path}' leaves the folder and is left out.")
