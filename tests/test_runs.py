@@ -76,7 +76,11 @@ def make_run(number: int = 1, **changes: object) -> Run:
             "steps": History.of([(0, 1_790_000_001.0, 2**70)]),
         },
         artifacts={"model.pkl": POINTER, "plots/roc.txt": b"a plot\n", "a b/[x]*.bin": POINTER, "empty": b""},
-        environment=Environment(python={"version": "3.11.7", "cpu": {"count": 2}}, requirements=("numpy==2.0", "x==1")),
+        environment=Environment(
+            python={"version": "3.11.7", "cpu": {"count": 2}},
+            requirements=("numpy==2.0", "x==1"),
+            conda=("@EXPLICIT", "https://host/linux-64/numpy-2.0-0.conda#sha256:ab"),
+        ),
         output=b"epoch 1\r\nepoch 2\n",
         **changes,  # type: ignore[arg-type]
     )

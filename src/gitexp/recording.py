@@ -269,7 +269,10 @@ class Recorder:
             self._journal.event("tags", values=parsed)
 
     def set_environment(self, environment: Environment) -> None:
-        self._journal.event("environment", python=dict(environment.python), requirements=list(environment.requirements))
+        lists = {"requirements": list(environment.requirements)}
+        if environment.conda:
+            lists["conda"] = list(environment.conda)
+        self._journal.event("environment", python=dict(environment.python), **lists)
 
     def set_note(self, text: str) -> None:
         if not self._rank:

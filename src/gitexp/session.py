@@ -254,7 +254,7 @@ def _begin(request: RunRequest, active: Sequence[ActiveRun], ranks: str, *, watc
             raise
         on_trouble(f"The run is not recorded. {explain(error)}")
         return ActiveRun(SilentRecorder(request.parent), launched=False, on_end=_deactivate)
-    recorder.set_environment(capture_environment())
+    recorder.set_environment(capture_environment(root=repository().git.work_tree))
     claim(recorder.folder)
     if ranks == "all":
         announce(recorder.folder, launch_key(os.environ, _announced))

@@ -28,7 +28,7 @@ class Environment:
     conda: tuple[str, ...] = ()
 
     def packages(self) -> dict[str, str]:
-        """Each package's version (or URL), by its normalised name."""
+        """Each package's version (or URL), by its normalised name; what conda has besides, with version and build."""
         found = {}
         for line in self.requirements:
             name, mark, version = line.partition("==")
@@ -41,4 +41,9 @@ class Environment:
                 continue
             if requirement is not None and requirement.name:
                 found[requirement.name] = requirement.origin
+        for line in self.conda:
+            parts = line.partition("#")[0].rpartition("/")[2].rsplit("-", 2)
+            if len(parts) == 3:
+                build = parts[2].removesuffix(".conda").removesuffix(".tar.bz2")
+                found.setdefault(parts[0], f"{parts[1]} {build}")
         return found

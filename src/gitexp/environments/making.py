@@ -185,8 +185,10 @@ def _pip_for_questions(cache: str, environ: Mapping[str, str], say: Say) -> Inst
 def _from_here(requirement: Requirement, environ: Mapping[str, str]) -> Requirement:
     """An editable install of another repository, from its folder where that still has the commit.
 
-    That commit may never have been pushed.
+    That commit may never have been pushed. Passwords in addresses were not recorded: git is to know them.
     """
+    if requirement.url is not None and "***@" in requirement.url:
+        requirement = replace(requirement, url=re.sub(r"(?<=://)[^/@]*\*\*\*@", "", requirement.url))
     match = re.match(r"editable in (.+)\Z", requirement.comment)
     if match is None or not requirement.is_repository or requirement.url is None:
         return requirement

@@ -59,7 +59,7 @@ def specification_of(environment: Environment, *, root: str | None = None) -> En
             become those of the work tree that the environment is built for.
     """
     version = environment.python.get("version")
-    implementation = str(environment.python.get("implementation", "cpython"))
+    implementation = str(environment.python.get("implementation", "cpython")).lower()
     prefix = "" if implementation == "cpython" else implementation
     lines: list[str] = []
     ours: str | None = None

@@ -44,6 +44,7 @@ class Reports(Watcher):
         self._seed = request.seed
         self._words = request.words
         self._variables = request.environ
+        self._root = here.root
         self._folder = os.path.join(here.recorder.folder, FOLDER)
         self._file_params = self._flat(read_params(here.directory, here.root, here.recorder.warn))
         self._logged: dict[Source, dict[str, Value]] = {}
@@ -96,7 +97,7 @@ class Reports(Watcher):
             self._recorder.warn(problem)
         if reported.python is not None and not self._has_environment:
             self._has_environment = True
-            self._recorder.set_environment(environment_of(reported.python, self._variables))
+            self._recorder.set_environment(environment_of(reported.python, self._variables, root=self._root))
         self._log(Source.PARSER, self._flat(reported.arguments))
         self._log(Source.FILE, self._file_params)
         own = reported.arguments.get(SEED_PARAM)

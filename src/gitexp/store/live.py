@@ -326,7 +326,11 @@ class _Assembly:
 
     def environment_(self, event: Event) -> None:
         payload = event.payload
-        self.environment = Environment(python=payload["python"], requirements=tuple(payload["requirements"]))
+        self.environment = Environment(
+            python=payload["python"],
+            requirements=tuple(payload["requirements"]),
+            conda=tuple(payload.get("conda", ())),
+        )
 
     def note(self, event: Event) -> None:
         self.changes["note"] = event.payload["text"] or None

@@ -299,9 +299,11 @@ class GitRunStore:
             return None
         inside = self._entries(root[b"environment"].oid)
         requirements = self._blob(inside, b"requirements.txt").decode()
+        conda = self._blob(inside, b"conda.txt").decode() if b"conda.txt" in inside else ""
         return Environment(
             python=_load(self._blob(inside, b"python.yaml"), "python.yaml"),
             requirements=tuple(requirements.splitlines()),
+            conda=tuple(conda.splitlines()),
         )
 
     def output(self, commit: str) -> bytes | None:
@@ -491,6 +493,8 @@ def _encode_run(run: Run) -> dict[str, bytes]:
     if run.environment is not None:
         files["environment/python.yaml"] = yamltext.dump(run.environment.python).encode()
         files["environment/requirements.txt"] = "".join(f"{line}\n" for line in run.environment.requirements).encode()
+        if run.environment.conda:
+            files["environment/conda.txt"] = "".join(f"{line}\n" for line in run.environment.conda).encode()
     if run.output is not None:
         files["output.log"] = run.output
     return files
