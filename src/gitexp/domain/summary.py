@@ -41,7 +41,7 @@ _FIELDS = tuple(RunSummary.__dataclass_fields__)
 
 _KEYS = (
     "id name experiment status start end duration author host command directory entry_point exit_code signal code "
-    "parent inputs project note warnings deleted"
+    "parent reproduces inputs project note warnings deleted"
 ).split()
 
 
