@@ -19,6 +19,7 @@ COMMANDS = {
     "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
     "Share": ("push", "pull", "clone", "remote", "get", "apply", "branch"),
+    "Reproduce": ("reproduce", "verify"),
     "Look after": ("fsck", "gc", "completion"),
 }
 """The commands as the help groups them; each is `cli/<name>.py`, which calls it `command`."""
