@@ -1,4 +1,4 @@
-"""Git's protocol spoken by dulwich's low-level client: over ssh, http, git and to a local path.
+"""Git's protocol spoken by dulwich's low-level client: http both ways, and what comes by path, ssh and git's own port.
 
 Of dulwich only the conversation is used. Which objects are sent, how they are packed, and what becomes of those that
 come is decided here, because its own ways read a whole repository for one push.
@@ -32,7 +32,6 @@ ZERO = b"0" * 40
 
 _NUMBERS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _NO_REF = [b"refs/gitexp/none"]
-_TOGETHER = 1 << 16
 
 
 class DulwichTransport:
@@ -82,23 +81,6 @@ class DulwichTransport:
         self._talk(fetch)
 
     def push(self, plan: Callable[[dict[str, str]], PushPlan | None], on_bytes: OnBytes) -> PushReport:
-        return self._push(self._talk, plan, on_bytes)
-
-    def push_on(self, connection: Connection, begun: Sequence[bytes], plan: PushPlan, on_bytes: OnBytes) -> PushReport:
-        """Push on a connection whose advertisement has been read: its packets are `begun`. The caller closes it."""
-
-        def talk(act: Callable[[Any, Any], Any]) -> Any:
-            with self._explained(connection.complaints):
-                return act(_StreamClient(lambda _: connection, begun), b"")
-
-        return self._push(talk, lambda _: plan, on_bytes)
-
-    def _push(
-        self,
-        talk: Callable[[Callable[[Any, Any], Any]], Any],
-        plan: Callable[[dict[str, str]], PushPlan | None],
-        on_bytes: OnBytes,
-    ) -> PushReport:
         said: list[bytes] = []
         sending: list[PushPlan] = []
 
@@ -118,7 +100,7 @@ class DulwichTransport:
             del said[:], sending[:]
             return client.send_pack(path, update, generate, progress=said.append)
 
-        result = talk(push)
+        result = self._talk(push)
         status = {name.decode("utf-8", "replace"): why for name, why in (result.ref_status or {}).items() if why}
         return PushReport(refused=status, said=b"".join(said).decode(errors="replace").strip())
 
@@ -221,15 +203,14 @@ def _guarded(act: Callable[..., Any]) -> Callable[..., Any]:
 class _StreamClient(dulwich_client.TraditionalGitClient):
     """dulwich's side of a conversation over connections of our own."""
 
-    def __init__(self, connect: Callable[[str], Connection], begun: Sequence[bytes] = ()) -> None:
+    def __init__(self, connect: Callable[[str], Connection]) -> None:
         super().__init__(quiet=True)
         self._open = connect
-        self._begun = begun
         self._connection: Connection | None = None
 
     def _connect(self, cmd: bytes, path: object, protocol_version: int | None = None) -> Any:  # noqa: ARG002
         self._connection = self._open(cmd.decode())
-        return _Packets(self._connection, self._begun), self._connection.can_read, None
+        return _Packets(self._connection), self._connection.can_read, None
 
     def complaints(self) -> str:
         return self._connection.complaints() if self._connection else ""
@@ -240,21 +221,11 @@ class _StreamClient(dulwich_client.TraditionalGitClient):
 
 
 class _Packets(Protocol):
-    """dulwich's reading of packets from a connection.
+    """dulwich's reading of packets from a connection."""
 
-    Args:
-        begun: packets that have been read from it already, up to a flush.
-    """
-
-    def __init__(self, connection: Connection, begun: Sequence[bytes]) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection.read, connection.write)
         self._connection = connection
-        self._begun: Iterator[bytes | None] = iter([*begun, None] if begun else [])
-
-    def read_pkt_line(self) -> bytes | None:
-        for line in self._begun:
-            return line
-        return super().read_pkt_line()
 
     def shutdown_write(self) -> None:
         self._connection.end()

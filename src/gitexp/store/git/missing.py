@@ -6,7 +6,7 @@ that the other side must have at the same place, because runs differ little from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from gitexp.store.git.database import MissingObject, ObjectDatabase
@@ -24,6 +24,7 @@ class MissingObjects:
     Args:
         tips, known: ids of commits, tags or (tips only) any object; `known` ones that are not here are passed over.
         shallow: commits whose parents are not here.
+        read: commits that were read already.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class MissingObjects:
         known: Iterable[bytes],
         *,
         shallow: Iterable[bytes] = (),
+        read: Mapping[bytes, Commit] | None = None,
     ) -> None:
         self._objects = objects
         self._shallow = frozenset(shallow)
         self._seen: set[bytes] = set()
-        self._commits: dict[bytes, Commit] = {}
+        self._commits = dict(read or {})
         self._trees: dict[bytes, dict[bytes, TreeEntry]] = {}
         self.ids = list(self._find(list(tips), list(known)))
 
@@ -63,6 +65,9 @@ class MissingObjects:
     def _peel(self, oid: bytes, commits: list[bytes], others: list[bytes]) -> Iterator[bytes]:
         """Sort a tip in: a commit, or another object; tags on the way are to be sent."""
         while True:
+            if oid in self._commits:
+                commits.append(oid)
+                return
             kind, data = self._objects.read(oid)
             if kind == COMMIT:
                 self._commits[oid] = decode_commit(data)

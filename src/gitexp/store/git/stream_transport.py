@@ -1,6 +1,6 @@
-"""Remotes by path, ssh and git's own port. What is there is found out here; dulwich is loaded once something travels.
+"""Remotes by path, ssh and git's own port. Listing and pushing is done here; dulwich is loaded once something comes.
 
-Most pushes and pulls find that nothing has to travel, and dulwich takes longer to load than that takes.
+Most pushes and pulls move little or nothing, and dulwich takes longer to load than that takes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from gitexp.store.git.answers import failed, hang_up
 from gitexp.store.git.connections import Connection, NoGit, Silent, connect
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.listing import advertisement, decoded, list_refs, refs_of
+from gitexp.store.git.pushing import push_on
 from gitexp.store.git.repository import GitRepository
 from gitexp.store.git.transport import OnBytes, PushPlan, PushReport, find_git
 
@@ -45,7 +46,7 @@ class StreamTransport:
             if made is None:
                 connection.write(b"0000")
                 return PushReport(refused={})
-            return self._dulwich().push_on(connection, lines, made, on_bytes)
+            return push_on(connection, lines, made, self._objects, on_bytes, url=self._url)
 
     def _dulwich(self) -> DulwichTransport:
         from gitexp.store.git.dulwich_transport import DulwichTransport  # see above
