@@ -180,11 +180,12 @@ class RecordPusher:
         tips = [bytes.fromhex(new) for _, new in updates.values() if new]
         known = {oid for name, oid in refs.items() if not name.startswith((REFS, self._namespace.prefix))}
         known |= {old for old, _ in updates.values() if old}
-        bases = {parent for tip in tips for parent in decode_commit(objects.read(tip)[1]).parents[:1]} - known
+        read = {tip: decode_commit(objects.read(tip)[1]) for tip in tips}
+        bases = {parent for commit in read.values() for parent in commit.parents[:1]} - known
         if bases:
             known |= self._bases_there(bases, theirs)
         there = [bytes.fromhex(oid) for oid in sorted(known) if len(oid) == 40]
-        return MissingObjects(objects, tips, there, shallow=self._repository.git.shallow()).ids
+        return MissingObjects(objects, tips, there, shallow=self._repository.git.shallow(), read=read).ids
 
     def _bases_there(self, bases: set[str], theirs: Mapping[str, str]) -> set[str]:
         """Commits of code that the remote has below some run, though none of its branches has them."""
