@@ -20,6 +20,7 @@ from benchmarks import (
     listing,
     printing,
     recording,
+    sharing,
     startup,
     table,
 )
@@ -37,6 +38,7 @@ GROUPS = (
     autologging_deep,
     artifacts,
     artifact_places,
+    sharing,
     footprint,
 )
 ROWS = [row for group in GROUPS for row in group.ROWS]

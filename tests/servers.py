@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hmac
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,6 +95,8 @@ def serve_ssh(root: Path) -> Iterator[Server]:
         "AuthorizedKeysFile": folder / "authorized_keys",
         "StrictModes": "no",
         "UsePAM": "no",
+        "UseDNS": "no",
+        "KexAlgorithms": "curve25519-sha256",  # the usual one takes twice as long
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
         "MaxStartups": "100",
@@ -148,7 +151,7 @@ def serve_dulwich(root: Path) -> Iterator[Server]:
         yield Server(base=f"http://127.0.0.1:{port}", port=port)
 
 
-SERVERS: dict[str, Callable[[Path], object]] = {
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[Server]]] = {
     "path": serve_path,
     "ssh": serve_ssh,
     "http": serve_http,
@@ -227,8 +230,9 @@ class _Request(BaseHTTPRequestHandler):
             backend.wait()
 
     def _is_let_in(self) -> bool:
-        wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        return hmac.compare_digest(self.headers.get("Authorization", ""), wanted)
+        wanted = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        scheme, _, said = self.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "basic" and hmac.compare_digest(said, wanted)
 
     def _environ(self) -> dict[str, str]:
         path, _, query = self.path.partition("?")
@@ -512,7 +516,15 @@ def _serving(kind: str, root: Path) -> Iterator[int]:
 
 
 def main() -> None:
-    """`python tests/servers.py http FOLDER PORT` serves the bare repositories in a folder until it is interrupted."""
+    """`python tests/servers.py ssh FOLDER` serves the bare repositories in a folder until its stdin ends.
+
+    It prints how to get there. With a port too it is a web server of this file's, until it is interrupted.
+    """
+    if len(sys.argv) == 3:
+        with SERVERS[sys.argv[1]](Path(sys.argv[2]).resolve()) as server:
+            print(json.dumps({"base": server.base, "environ": server.environ}), flush=True)  # noqa: T201 (a program)
+            sys.stdin.read()
+        return
     kind, root, port = sys.argv[1], Path(sys.argv[2]).resolve(), int(sys.argv[3])
     server = make_dulwich_server(root, port) if kind == "dulwich" else _Backend(root, port, asks=kind == "http")
     server.serve_forever()
