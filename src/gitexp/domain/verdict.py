@@ -180,7 +180,7 @@ def close(before: Number, after: Number, tolerance: float) -> bool:
     one, other = to_float(before), to_float(after)
     if before == after or (one != one and other != other):
         return True
-    return math.isclose(one, other, rel_tol=min(tolerance, 1.0), abs_tol=tolerance)
+    return tolerance > 0 and math.isclose(one, other, rel_tol=min(tolerance, 1.0), abs_tol=tolerance)
 
 
 def judge_metric(key: str, before: History, after: History, *, tolerance: float = 0.0) -> MetricVerdict:
