@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gitexp.domain.matching import Query
     from gitexp.domain.selector import Best, ByText, Selector
     from gitexp.store.index import RunIndex
+    from gitexp.store.modelstore import ModelStore
     from gitexp.store.overridden import OverriddenFiles, PutBack
     from gitexp.store.saved import SavedStates
 
@@ -171,6 +172,13 @@ class Repository:
     @cached_property
     def experiments(self) -> ExperimentStore:
         return ExperimentStore(self.objects, self.refs)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        from gitexp.store.git.signing import signer  # recording does without
+        from gitexp.store.modelstore import ModelStore
+
+        return ModelStore(self.objects, self.refs, lambda: signer(self.git, self.author))
 
     @cached_property
     def saved(self) -> SavedStates:

@@ -14,10 +14,12 @@ from gitexp.domain.identity import LIVE, REFS, live_ref
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.summary import BrokenRun, RunSummary
 from gitexp.errors import CorruptData, GitexpError
+from gitexp.registry import Registry
 from gitexp.repo import Repository
 from gitexp.store.git.durable import TEMPORARY, remove
 from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, decode_commit, decode_tree
 from gitexp.store.git.remotes import remote_names
+from gitexp.store.modelstore import read_model
 
 YOUNG_S = 24 * 3600.0
 """Content younger than this stays, whether or not a run names it yet."""
@@ -76,6 +78,8 @@ def fsck(repository: Repository, *, full: bool = False) -> Iterator[Finding]:
         for found in _check_run(repository, ref, commit, pointers):
             if isinstance(found, Finding):
                 yield found
+    for ref, commit in sorted(repository.models.tips().items()):
+        yield from _check_model(repository, ref, commit)
     yield from _check_content(repository, pointers, full=full)
     yield from _check_live(repository)
 
@@ -159,6 +163,23 @@ def _check_run(repository: Repository, ref: str, commit: str, pointers: dict[str
         )
 
 
+def _check_model(repository: Repository, ref: str, commit: str) -> Iterator[Finding]:
+    """Reads every state of a registered model, and compares each version's files with the digest it was given."""
+    advice = "Fetch the model again from a remote that has it: gitexp pull --model NAME"
+    try:
+        model = read_model(repository.objects, commit)
+        repository.models.events(model.name)
+    except GitexpError as error:
+        yield Finding(severity=Severity.ERROR, where=ref, what=str(error), advice=advice)
+        return
+    for version in model.versions:
+        try:
+            Registry(repository).files_of(version)
+        except GitexpError as error:
+            where = f"{model.name}/{version.number}"
+            yield Finding(severity=Severity.ERROR, where=where, what=str(error), advice=advice)
+
+
 def _check_content(repository: Repository, pointers: dict[str, str], *, full: bool) -> Iterator[Finding]:
     away = [owner for sha256, owner in pointers.items() if not repository.content.contains(sha256)]
     if away and remote_names(repository.git):
@@ -208,8 +229,10 @@ def _check_live(repository: Repository) -> Iterator[Finding]:
 
 
 def _needed_content(repository: Repository, tips: dict[str, str]) -> set[str]:
-    """The digests that a run, present or removed not long ago, or a live run still names."""
-    needed = {pointer.sha256 for commit in tips.values() for _, pointer in repository.runs.pointers(commit)}
+    """The digests that a run, present or removed not long ago, a live run or a registered model still names."""
+    registered = {version.commit for model in repository.models.all() for version in model.versions}
+    commits = {*tips.values(), *(commit for commit in registered if repository.objects.contains(bytes.fromhex(commit)))}
+    needed = {pointer.sha256 for commit in commits for _, pointer in repository.runs.pointers(commit)}
     for entry in repository.live.list():
         run = repository.live.read(entry.run_id)
         needed |= {content.sha256 for content in run.artifacts.values() if isinstance(content, Pointer)}

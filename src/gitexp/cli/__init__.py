@@ -18,6 +18,7 @@ COMMANDS = {
     "Record": ("init", "run"),
     "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
+    "Registry": ("models",),
     "Share": ("push", "pull", "clone", "remote", "get", "apply", "branch"),
     "Reproduce": ("reproduce", "verify"),
     "Look after": ("fsck", "gc", "completion"),

@@ -12,7 +12,7 @@ from gitexp.cli.values import plural, size
 from gitexp.domain.masking import mask_url
 from gitexp.errors import RemoteFailed
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import is_run_name
+from gitexp.sharing.namespace import is_model_name, is_run_name
 
 if TYPE_CHECKING:
     from gitexp.sharing.exchange import Exchange
@@ -113,6 +113,8 @@ def _say_counts(done: Exchange, verb: str, way: str) -> None:
         count = len(_runs(names))
         if count:
             parts.append(plural(count, f"{what} run"))
+    if records.models:
+        parts.append(plural(len(records.models), "model"))
     elsewhere = ""
     if artifacts.count:
         travelled = f"{plural(artifacts.count, 'artifact')} ({size(artifacts.size_bytes)})"
@@ -125,6 +127,10 @@ def _say_counts(done: Exchange, verb: str, way: str) -> None:
         say(f"{verb} {', '.join(filter(None, (there, elsewhere)))}.")
     elif not records.refused:
         say(f"Everything is there already: {where}." if verb == "Pushed" else f"Nothing new at {where}.")
+    for name in records.merged:
+        if is_model_name(name):
+            model = name.rpartition("/")[2]
+            tell(f"The model '{model}' was changed on both sides, and holds both now: gitexp models log {model}")
 
 
 def _runs(names: Sequence[str]) -> list[str]:

@@ -15,11 +15,17 @@ from gitexp.sharing.selection import Selection
 @click.command(short_help="Share runs with their artifacts.")
 @click.argument("words", metavar="[REMOTE] [RUNS]...", nargs=-1, type=REMOTE_THEN_RUNS)
 @click.option("-e", "--experiment", "experiments", multiple=True, type=EXPERIMENT, help="Only this experiment.")
+@click.option("--model", "models", metavar="NAME", multiple=True, help="Only this registered model. Repeatable.")
 @click.option("--no-artifacts", is_flag=True, help="Records only; large artifacts stay here.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def command(
-    ctx: click.Context, words: tuple[str, ...], experiments: tuple[str, ...], no_artifacts: bool, as_json: bool
+    ctx: click.Context,
+    words: tuple[str, ...],
+    experiments: tuple[str, ...],
+    models: tuple[str, ...],
+    no_artifacts: bool,
+    as_json: bool,
 ) -> None:
     """Bring the runs that a remote lacks there, with their artifacts: all of them, or those that are named.
 
@@ -37,7 +43,7 @@ def command(
     sharing = open_sharing(repository, remote)
     with Progress("Pushing") as listener:
         done = sharing.push(
-            Selection(runs=runs, experiments=experiments), artifacts=not no_artifacts, listener=listener
+            Selection(runs=runs, experiments=experiments, models=models), artifacts=not no_artifacts, listener=listener
         )
     if as_json:
         show_json(exchange_to_json(done))

@@ -87,6 +87,7 @@ class Config:
         outputs: patterns of files that are artifacts where a run made or changed them, git-ignored ones too.
         outputs_untracked: whether untracked files that a run made or changed are artifacts.
         inputs: patterns of files that runs read.
+        inputs_opened: whether untracked files of the repository that a run opens are inputs.
         autolog: whether frameworks are watched in what `gitexp run` launches.
         autolog_exclude: frameworks that are not.
         system_metrics: whether processor, memory, disk, network and GPUs are sampled.
@@ -95,6 +96,7 @@ class Config:
         timeout_s: how long a command may take, in seconds; None: as long as it likes.
         hooks_after: a shell command that gets each run's record as JSON on its stdin when the run has ended.
         artifacts_store: where large artifacts are shared: s3://, gs://, az://, a folder; None: with each remote.
+        registry_gates: what a model version must meet before it may have an alias or a stage, by that.
         remotes: what is set for single remotes, by name.
     """
 
@@ -114,6 +116,7 @@ class Config:
     outputs: tuple[str, ...] = ()
     outputs_untracked: bool = True
     inputs: tuple[str, ...] = ()
+    inputs_opened: bool = True
     autolog: bool = True
     autolog_exclude: tuple[str, ...] = ()
     system_metrics: bool = True
@@ -122,6 +125,7 @@ class Config:
     timeout_s: float | None = None
     hooks_after: tuple[str, ...] = ()
     artifacts_store: str | None = None
+    registry_gates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remotes: Mapping[str, RemoteSettings] = field(default_factory=dict)
 
 
@@ -137,23 +141,28 @@ def parse_config(data: object, *, file: str) -> Config:
         raise UsageError(f"{file}: expected settings like 'strict: true'.")
     found: dict[str, Any] = {}
     remotes: dict[str, dict[str, str]] = {}
+    gates: dict[str, tuple[str, ...]] = {}
     for key, value in _flat(data):
         name, setting = _remote_setting(key)
-        if key not in _SETTINGS and setting not in _REMOTE_SETTINGS:
+        gate = key.removeprefix(_GATES) if key.startswith(_GATES) else ""
+        if key not in _SETTINGS and setting not in _REMOTE_SETTINGS and not gate:
             group = [name for name in _SETTINGS if name.startswith(f"{key}.")]
             if group:
                 raise UsageError(f"{file}: {key!r} is a group of settings.", hint=f"They are {', '.join(group)}.")
-            known = [*_SETTINGS, *(f"remotes.NAME.{name}" for name in _REMOTE_SETTINGS)]
+            known = [*_SETTINGS, *(f"remotes.NAME.{name}" for name in _REMOTE_SETTINGS), f"{_GATES}NAME"]
             raise UsageError(f"{file}: there is no setting {key!r}.", hint=f"The settings are {', '.join(known)}.")
         try:
             if name:
                 remotes.setdefault(name, {})[setting] = _REMOTE_SETTINGS[setting](value)
+            elif gate:
+                gates[gate] = _patterns(value)
             else:
                 target, parse = _SETTINGS[key]
                 found[target] = parse(value)
         except ValueError as error:
             raise UsageError(f"{file}: {key!r}: {error}.") from error
-    return Config(**found, remotes={name: RemoteSettings(**said) for name, said in remotes.items()})
+    settings = {name: RemoteSettings(**said) for name, said in remotes.items()}
+    return Config(**found, remotes=settings, registry_gates=gates)
 
 
 def parse_size(value: object) -> int:
@@ -261,6 +270,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "outputs.paths": ("outputs", _patterns),
     "outputs.untracked": ("outputs_untracked", _flag),
     "inputs": ("inputs", _patterns),
+    "inputs.paths": ("inputs", _patterns),
+    "inputs.opened": ("inputs_opened", _flag),
     "autolog.enabled": ("autolog", _flag),
     "autolog.exclude": ("autolog_exclude", _patterns),
     "system.metrics": ("system_metrics", _flag),
@@ -270,12 +281,14 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "hooks.after": ("hooks_after", _patterns),
     "artifacts.store": ("artifacts_store", _text_or_none),
 }
+_GATES = "registry.gates."
 _REMOTE_SETTINGS: dict[str, Callable[[object], str]] = {
     "refs": _one_of("hidden", "heads"),
     "artifacts": _text,
     "engine": _one_of("auto", "dulwich", "git"),
 }
-assert {*(name for name, _ in _SETTINGS.values()), "remotes"} == {item.name for item in fields(Config)}
+_BY_NAME = {"remotes", "registry_gates"}
+assert _BY_NAME | {name for name, _ in _SETTINGS.values()} == {item.name for item in fields(Config)}
 assert _REMOTE_SETTINGS.keys() == {item.name for item in fields(RemoteSettings)}
 
 

@@ -17,6 +17,7 @@ DEFAULT_EXPERIMENT = "default"
 REFS = "refs/gitexp/"
 RUNS = f"{REFS}runs/"
 EXPERIMENTS = f"{REFS}experiments/"
+MODELS = f"{REFS}models/"
 LIVE = f"{REFS}live/"
 SAVED = f"{REFS}saved/"
 
@@ -107,3 +108,7 @@ def live_ref(run: RunId) -> str:
 
 def experiment_ref(experiment: str) -> str:
     return f"{EXPERIMENTS}{slug(experiment)}"
+
+
+def model_ref(model: str) -> str:
+    return f"{MODELS}{slug(model)}"

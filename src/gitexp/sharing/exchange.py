@@ -12,13 +12,14 @@ from gitexp.domain.masking import mask_url
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import NotFound
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import HEADS, Namespace, is_run_name
+from gitexp.sharing.namespace import HEADS, Namespace, is_model_name, is_run_name
 from gitexp.sharing.records import RecordPusher, Shared, pull_records
 from gitexp.sharing.selection import Selection
 from gitexp.sharing.sent import SentRuns
 from gitexp.store.artifacts.store import ArtifactStore
 from gitexp.store.git.remotes import Remote, find_remote
 from gitexp.store.git.transport import OnBytes, Transport, open_transport
+from gitexp.store.modelstore import read_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class Sharing:
         """
         listener = listener or Listener()
         wanted = selection.of_ours(self._repository)
-        runs = {name: tip for name, tip in wanted.items() if is_run_name(name)}
+        runs = self._runs(wanted)
         travelled = Transferred()
         has_content = bool(selection.runs) or next(self._repository.content.list(), None) is not None
         if artifacts and has_content:
@@ -149,7 +150,7 @@ class Sharing:
         records = pull_records(self._repository, transport, self.namespace, selection, listener.on_bytes)
         if not artifacts:
             return Exchange(remote=self.remote, records=records)
-        runs = {name: tip for name, tip in selection.of_ours(self._repository).items() if is_run_name(name)}
+        runs = self._runs(selection.of_ours(self._repository))
         travelled = self.download(self._pointers(runs.values()), listener)
         missing = self._named(travelled.missing, runs)
         return Exchange(remote=self.remote, records=records, artifacts=travelled, missing=missing)
@@ -288,6 +289,16 @@ class Sharing:
         """Where the settings say that artifacts are."""
         said = self.settings.artifacts
         return (self._repository.config.artifacts_store or said) if said == "auto" else said
+
+    def _runs(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """The runs among refs and their tips, and, by names of their own, those that the models among them are of."""
+        runs = {name: tip for name, tip in wanted.items() if is_run_name(name)}
+        known = set(runs.values())
+        for name, tip in wanted.items():
+            if is_model_name(name):
+                versions = read_model(self._repository.objects, tip).versions
+                runs |= {f"{name}/{each.number}": each.commit for each in versions if each.commit not in known}
+        return runs
 
     def _sent(self) -> SentRuns:
         return SentRuns(

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gitexp.domain.identity import ALPHABET, EXPERIMENTS, ID_LENGTH, REFS, RUNS
+from gitexp.domain.identity import ALPHABET, EXPERIMENTS, ID_LENGTH, MODELS, REFS, RUNS
 
 _SLUG = "[a-z0-9][a-z0-9-]{0,62}"
 _RUN = re.compile(f"{RUNS}{_SLUG}/[{ALPHABET[10:]}][{ALPHABET}]{{{ID_LENGTH - 1}}}\\Z")
 _EXPERIMENT = re.compile(f"{EXPERIMENTS}{_SLUG}\\Z")
+_MODEL = re.compile(f"{MODELS}{_SLUG}\\Z")
 _OID = re.compile(r"[0-9a-f]{40}\Z")
 
 HIDDEN, HEADS = "hidden", "heads"
@@ -31,7 +32,7 @@ class Namespace:
         return self.prefix + name.removeprefix(REFS)
 
     def here(self, refs: Mapping[str, str]) -> dict[str, str]:
-        """The runs and experiments among a remote's refs, by the names they have here.
+        """The runs, experiments and models among a remote's refs, by the names they have here.
 
         What is no such name or no such id is left out, so that nothing a remote says becomes a path of its choice.
         """
@@ -39,13 +40,13 @@ class Namespace:
         below = refs.items()
         if self.prefix != REFS:
             below = {REFS + name[skip:]: oid for name, oid in below if name.startswith(self.prefix)}.items()
-        is_run, is_experiment, is_id = _RUN.match, _EXPERIMENT.match, _OID.match
-        return {name: oid for name, oid in below if (is_run(name) or is_experiment(name)) and is_id(oid)}
+        is_run, is_id = _RUN.match, _OID.match
+        return {name: oid for name, oid in below if (is_run(name) or _is_other(name)) and is_id(oid)}
 
     @property
-    def wanted(self) -> tuple[str, str]:
-        """The prefixes below which runs and experiments are found there."""
-        return self.there(RUNS), self.there(EXPERIMENTS)
+    def wanted(self) -> tuple[str, ...]:
+        """The prefixes below which runs, experiments and models are found there."""
+        return self.there(RUNS), self.there(EXPERIMENTS), self.there(MODELS)
 
 
 def is_run_name(name: str) -> bool:
@@ -54,6 +55,14 @@ def is_run_name(name: str) -> bool:
 
 def is_experiment_name(name: str) -> bool:
     return _EXPERIMENT.match(name) is not None
+
+
+def is_model_name(name: str) -> bool:
+    return _MODEL.match(name) is not None
+
+
+def _is_other(name: str) -> bool:
+    return is_experiment_name(name) or is_model_name(name)
 
 
 def experiment_of(run_name: str) -> str:

@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitexp.domain.identity import REFS
+from gitexp.domain.identity import REFS, slug
 from gitexp.errors import Conflict, CorruptData
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import Namespace, is_run_name
+from gitexp.sharing.namespace import Namespace, is_model_name, is_run_name
 from gitexp.sharing.selection import Selection
 from gitexp.store.converging import merge_states
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.missing import MissingObjects
 from gitexp.store.git.objects import BLOB, COMMIT, decode_commit, decode_tree
 from gitexp.store.git.transport import OnBytes, PushPlan, Transport
+from gitexp.store.modelstore import read_model
 from gitexp.store.states import states, trailers
 
 ATTEMPTS = 10
@@ -67,6 +68,11 @@ class Shared:
     def runs(self) -> list[str]:
         """The runs that are new or changed on one side."""
         return [name for name in (*self.created, *self.updated, *self.merged) if is_run_name(name)]
+
+    @property
+    def models(self) -> list[str]:
+        """The registered models that are new or changed on one side."""
+        return [name for name in (*self.created, *self.updated, *self.merged) if is_model_name(name)]
 
 
 class RecordPusher:
@@ -180,12 +186,23 @@ class RecordPusher:
         tips = [bytes.fromhex(new) for _, new in updates.values() if new]
         known = {oid for name, oid in refs.items() if not name.startswith((REFS, self._namespace.prefix))}
         known |= {old for old, _ in updates.values() if old}
+        known |= self._registered_there(updates, theirs)
         read = {tip: decode_commit(objects.read(tip)[1]) for tip in tips}
         bases = {parent for commit in read.values() for parent in commit.parents[:1]} - known
         if bases:
             known |= self._bases_there(bases, theirs)
         there = [bytes.fromhex(oid) for oid in sorted(known) if len(oid) == 40]
         return MissingObjects(objects, tips, there, shallow=self._repository.git.shallow(), read=read).ids
+
+    def _registered_there(
+        self, updates: Mapping[str, tuple[str | None, str | None]], theirs: Mapping[str, str]
+    ) -> set[str]:
+        """What the remote has of runs that models which are pushed have versions of."""
+        models = [new for name, (_, new) in updates.items() if new and is_model_name(name)]
+        if not models:
+            return set()
+        runs = {version.run for oid in models for version in read_model(self._repository.objects, oid).versions}
+        return {oid for name, oid in theirs.items() if is_run_name(name) and name.rpartition("/")[2] in runs}
 
     def _bases_there(self, bases: set[str], theirs: Mapping[str, str]) -> set[str]:
         """Commits of code that the remote has below some run, though none of its branches has them."""
@@ -271,7 +288,7 @@ def take_in(repository: Repository, theirs: Mapping[str, str]) -> Shared:
 
 
 def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
-    """Make sure that a commit is a state of the run or experiment that its ref is for.
+    """Make sure that a commit is a state of the run, experiment or model that its ref is for.
 
     Raises:
         CorruptData: it is not, or it is not here.
@@ -281,6 +298,10 @@ def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
         raise CorruptData(f"It leads to a {kind}, not to a commit.")
     commit = decode_commit(data)
     identity = name.rpartition("/")[2]
+    if is_model_name(name):
+        if trailers(commit).get("Model") != identity or slug(read_model(objects, oid).name) != identity:
+            raise CorruptData("It leads to a commit that is not this model's.")
+        return
     if not is_run_name(name):
         if trailers(commit).get("Experiment") != identity:
             raise CorruptData("It leads to a commit that is not this experiment's.")

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gitexp.domain.identity import RUNS, run_ref, slug
+from gitexp.domain.identity import MODELS, RUNS, model_ref, run_ref, slug
 from gitexp.errors import Ambiguous, NotFound, UsageError
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import experiment_of, is_run_name
+from gitexp.sharing.namespace import experiment_of, is_model_name, is_run_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a person asked for: runs by any of their names, experiments by name; nothing means all."""
+    """What a person asked for: runs by any of their names, experiments and models by name; nothing means all.
+
+    Who names only models means no runs; what a version needs of its run travels with it.
+    """
 
     runs: Sequence[str] = ()
     experiments: Sequence[str] = ()
+    models: Sequence[str] = ()
 
     def of_ours(self, repository: Repository) -> dict[str, str]:
-        """The refs to share and their tips: of the runs, then of their experiments.
+        """The refs to share and their tips: of the runs, of their experiments, then of the models.
 
         Raises:
             NotFound, Ambiguous: a name that no run answers to, or several.
@@ -35,7 +39,7 @@ class Selection:
                 chosen[run.ref] = run.commit
         else:
             chosen = self._in_experiments(tips)
-        return chosen | _experiments(chosen, repository)
+        return chosen | _experiments(chosen, repository) | self._models(repository.refs.list(MODELS))
 
     def of_theirs(self, refs: Mapping[str, str], repository: Repository) -> dict[str, str]:
         """Those of a remote's refs that are meant; runs by id or its beginning, or by a name that is known here.
@@ -48,13 +52,22 @@ class Selection:
         if not self.runs:
             chosen = self._in_experiments(runs)
         wanted = {experiment_of(name) for name in chosen}
-        return chosen | {name: oid for name, oid in refs.items() if name in wanted}
+        models = self._models({name: oid for name, oid in refs.items() if is_model_name(name)})
+        return chosen | {name: oid for name, oid in refs.items() if name in wanted} | models
 
     def _in_experiments(self, runs: Mapping[str, str]) -> dict[str, str]:
         if not self.experiments:
-            return dict(runs)
+            return {} if self.models else dict(runs)
         prefixes = tuple(f"{RUNS}{slug(name)}/" for name in self.experiments)
         return {name: oid for name, oid in runs.items() if name.startswith(prefixes)}
+
+    def _models(self, tips: Mapping[str, str]) -> dict[str, str]:
+        if self.models:
+            missing = next((name for name in self.models if model_ref(name) not in tips), None)
+            if missing is not None:
+                raise NotFound(f"There is no model '{missing}'.", hint="'gitexp models ls' lists those that are here.")
+            return {model_ref(name): tips[model_ref(name)] for name in self.models}
+        return {} if self.runs or self.experiments else dict(tips)
 
 
 def _experiments(runs: Iterable[str], repository: Repository) -> dict[str, str]:

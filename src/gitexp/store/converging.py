@@ -1,4 +1,4 @@
-"""Two states of one run or experiment, made into one that holds what both changed (docs/format.md, 1.9).
+"""Two states of one run, experiment or model, made into one that holds what both changed (docs/format.md, 1.9).
 
 Whoever merges the same two states makes the same commit, to the byte: so clones that each merge what the other one has
 end with one state and need not merge that again.
@@ -12,6 +12,7 @@ from typing import Any
 
 from gitexp.domain import yamltext
 from gitexp.domain.merging import merge_values
+from gitexp.domain.registry_merging import merge_models
 from gitexp.errors import CorruptData
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import (
@@ -27,10 +28,11 @@ from gitexp.store.git.objects import (
     encode_tree,
     object_id,
 )
+from gitexp.store.modelstore import encode_model, read_model
 from gitexp.store.states import states, trailers
 from gitexp.store.yamlfile import load_yaml
 
-_FILES = {"Run": "run.yaml", "Experiment": "experiment.yaml"}
+_FILES = {"Run": "run.yaml", "Experiment": "experiment.yaml", "Model": "model.yaml"}
 _CHANGED_BY_PEOPLE = ("name", "note", "deleted", "description", "tags")
 """Keys of these files that people change; the others say what happened and stay together with the rest of the tree."""
 
@@ -44,7 +46,7 @@ class Merged:
 
 
 def merge_states(objects: ObjectDatabase, one: str, other: str) -> Merged:
-    """The state that follows from two commits of a run's or an experiment's ref; one of the two if it holds the other.
+    """The state that follows from two commits of one ref; one of the two if it holds the other.
 
     Raises:
         CorruptData: one of them is damaged, or they are of different things.
@@ -65,6 +67,7 @@ class _Merge:
     def __init__(self, objects: ObjectDatabase, base: str | None, earlier: str, later: str) -> None:
         self._objects = objects
         self._ids = (earlier, later)
+        self._base_id = base
         self._commits = [self._commit(oid) for oid in (earlier, later)]
         self._trees = [self._entries(commit) for commit in self._commits]
         self._base = self._entries(self._commit(base)) if base else {}
@@ -72,6 +75,8 @@ class _Merge:
 
     def merged(self) -> Merged:
         kind, identity = self._subject()
+        if kind == "Model":
+            return self._merged_model(identity)
         file = _FILES[kind].encode()
         values = [self._values(tree, file) for tree in (self._base, *self._trees)]
         said = [{key: value for key, value in state.items() if _is_said(key)} for state in values]
@@ -84,7 +89,18 @@ class _Merge:
             merged = merge_values(*tags)
             self._put(tree, b"tags.yaml", {key: merged[key] for key in sorted(merged)})
         name = values[2].get("name", identity)
-        return self._finish(tree, f"{name}: merge\n\nGitexp-{kind}: {identity}\nGitexp-Event: merge\n")
+        root = self._make(TREE, encode_tree(tree.values()))
+        return self._finish(root, f"{name}: merge\n\nGitexp-{kind}: {identity}\nGitexp-Event: merge\n")
+
+    def _merged_model(self, identity: str) -> Merged:
+        base = read_model(self._objects, self._base_id) if self._base_id else None
+        done = merge_models(base, *(read_model(self._objects, oid) for oid in self._ids))
+        root, made = encode_model(done.model)
+        self._made += made
+        moved = "\n".join(f"Version {old} became version {new}." for old, new in done.renumbered.items())
+        reason = f"\n\n{moved}" if moved else ""
+        message = f"{done.model.name}: merge{reason}\n\nGitexp-Model: {identity}\nGitexp-Event: merge\n"
+        return self._finish(root, message)
 
     def _subject(self) -> tuple[str, str]:
         found = [trailers(commit) for commit in self._commits]
@@ -94,7 +110,7 @@ class _Merge:
                 if len(names) == 1:
                     return kind, str(names.pop())
                 raise CorruptData(f"{' and '.join(sorted(map(str, names)))} are not the same.")
-        raise CorruptData(f"'{self._ids[0]}' is no commit of a run or an experiment.")
+        raise CorruptData(f"'{self._ids[0]}' is no commit of a run, an experiment or a model.")
 
     def _changed_side(self, apart: set[bytes]) -> int:
         """Which side changed what a resumption changes (metrics, artifacts, output, ...): 0 the earlier, 1 the later.
@@ -109,10 +125,10 @@ class _Merge:
     def _put(self, tree: dict[bytes, TreeEntry], name: bytes, values: Mapping[str, Any]) -> None:
         tree[name] = TreeEntry(name, MODE_FILE, self._make(BLOB, yamltext.dump(values).encode()))
 
-    def _finish(self, tree: Mapping[bytes, TreeEntry], message: str) -> Merged:
+    def _finish(self, root: bytes, message: str) -> Merged:
         later = self._commits[1]
         data = encode_commit(
-            tree=self._make(TREE, encode_tree(tree.values())).hex(),
+            tree=root.hex(),
             parents=list(self._ids),
             author=later.author,
             time=later.time,

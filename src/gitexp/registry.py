@@ -1,0 +1,385 @@
+"""The model registry: models registered from runs, their aliases and stages, and who may move them.
+
+Every change is a commit on the model's ref, with who made it, when and why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from gitexp.domain.keys import parse_key
+from gitexp.domain.registry import (
+    SCHEME,
+    ModelAddress,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    manifest_digest,
+    parse_address,
+    parse_alias,
+    parse_model_name,
+)
+from gitexp.domain.selector import suggest
+from gitexp.domain.values import parse_tag_value
+from gitexp.errors import GitexpError, NotFound, UsageError
+from gitexp.gates import require_gates
+from gitexp.reading import Artifact, RunView
+from gitexp.repo import Repository
+from gitexp.store.modelstore import ModelChange, ModelEvent
+from gitexp.store.runs import Signature
+
+RUN_SCHEME = "runs:/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVersion:
+    """A version together with the model it is of, as it is now."""
+
+    model: RegisteredModel
+    version: ModelVersion
+
+    def __str__(self) -> str:
+        return f"{self.model.name}/{self.version.number}"
+
+
+class Registry:
+    """The registered models of a repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    # Looking
+
+    def models(self, *, deleted: bool = False) -> list[RegisteredModel]:
+        """Every model, by name; removed ones only where `deleted`."""
+        return [model for model in self._repository.models.all() if deleted or model.deleted is None]
+
+    def model(self, name: str) -> RegisteredModel:
+        """Raises NotFound: there is none of that name; the hint lists near ones."""
+        found = self._repository.models.find(parse_model_name(name))
+        if found is None:
+            known = [model.name for model in self.models()]
+            near = suggest(name, known)
+            hint = f"Did you mean {', '.join(near)}?" if near else "'gitexp models ls' lists the models."
+            raise NotFound(f"There is no model '{name}'.", hint=hint)
+        return found
+
+    def find(self, address: str) -> RegisteredVersion:
+        """The version at `nyc-taxi/7`, `nyc-taxi@production`, `nyc-taxi/staging` or `nyc-taxi` (the newest).
+
+        Raises:
+            NotFound, InvalidName
+        """
+        parsed = parse_address(address)
+        model = self.model(parsed.name)
+        if model.deleted is not None:
+            raise NotFound(f"The model '{model.name}' was removed.", hint=f"gitexp models restore {model.name}")
+        return RegisteredVersion(model=model, version=model.find(parsed.which))
+
+    def run_of(self, version: ModelVersion) -> RunView:
+        """The run that a version came from, as it is now.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        try:
+            return self._repository.get_run(version.run)
+        except NotFound as error:
+            raise NotFound(f"The run '{version.run}' is not here.", hint=f"gitexp pull origin {version.run}") from error
+
+    def files_of(self, version: ModelVersion) -> dict[str, Artifact]:
+        """The version's files by their path in the model's folder, as they were registered.
+
+        Raises:
+            NotFound: the run's commit is not here.
+            CorruptData: they are not what was registered.
+        """
+        from gitexp.errors import CorruptData
+
+        found = self._repository.runs.artifacts(version.commit)
+        files = {path: Artifact(path, content, self._repository.content) for path, content in found.items()}
+        chosen = _below(files, version.path)
+        if _digest_of(chosen) != version.digest:
+            raise CorruptData(
+                f"The files of version {version.number} are not those that were registered.",
+                hint="gitexp fsck tells what is damaged.",
+            )
+        return chosen
+
+    def events(self, name: str) -> list[ModelEvent]:
+        """Every change of a model, newest first."""
+        return self._repository.models.events(self.model(name).name)
+
+    # Changing
+
+    def register(
+        self,
+        source: str,
+        name: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, object] | None = None,
+        reason: str = "",
+    ) -> RegisteredVersion:
+        """Make a new version of the model `name`, which is created if it is not there.
+
+        Args:
+            source: a run's artifact, as `runs:/RUN/PATH` or `RUN:PATH`: a folder or a file.
+            reason: why, for the audit log.
+
+        Raises:
+            NotFound: there is no such run or artifact.
+            UsageError: the run is still being recorded.
+        """
+        model = parse_model_name(name)
+        view, path = self._source(source)
+        if view.commit is None:
+            raise UsageError(f"The run '{view.name}' is still being recorded.", hint="Wait for its end.")
+        files = _below(view.artifacts, path)
+        if not files:
+            raise _no_artifact(view, path)
+        signature = self._signature()
+        made = ModelVersion(
+            number=0,
+            run=view.id,
+            commit=view.commit,
+            path=path,
+            digest=_digest_of(files),
+            size_bytes=sum(file.size_bytes for file in files.values()),
+            created=signature.time,
+            author=signature.author,
+            description=description or None,
+            tags=_parse_tags(tags or {}),
+        )
+        numbers: list[int] = []
+
+        def create(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
+            return before or RegisteredModel(name=model, created=signature.time), ModelChange(
+                event="create", subject="created"
+            )
+
+        def add(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
+            if before is None:
+                raise NotFound(f"There is no model '{model}'.")
+            version = replace(made, number=before.next_number)
+            numbers.append(version.number)
+            subject = f"version {version.number} registered from {view.name} ({view.id}), {path}"
+            change = ModelChange(event="register", subject=subject, reason=reason, parents=[made.commit])
+            return replace(before.with_version(version), deleted=None), change
+
+        store = self._repository.models
+        store.change(model, create, signature)
+        after = store.change(model, add, signature)
+        return RegisteredVersion(model=after, version=after.version(numbers[-1]))
+
+    def set_alias(self, address: str, alias: str, *, reason: str = "") -> RegisteredVersion:
+        """Let `alias` mean the version at `address`, whatever it meant before.
+
+        Raises:
+            UsageError: a gate of `.gitexp/config.yaml` does not let it; the message says which.
+        """
+        parsed = parse_alias(alias)
+        found = self.find(address)
+        number = found.version.number
+
+        def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
+            require_gates(self._repository, before, before.version(number), parsed, before.aliases.get(parsed))
+            old = before.aliases.get(parsed)
+            subject = f"{parsed} is version {number}" + (f", was {old}" if old else "")
+            return replace(before, aliases={**before.aliases, parsed: number}), ModelChange(
+                event="alias", subject=subject, reason=reason
+            )
+
+        after = self._change(found.model.name, edit)
+        return RegisteredVersion(model=after, version=after.version(number))
+
+    def remove_alias(self, name: str, alias: str, *, reason: str = "") -> RegisteredModel:
+        """Raises NotFound: the model has no such alias."""
+        model = self.model(name)
+        model.find(f"@{alias}")
+
+        def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
+            kept = {key: number for key, number in before.aliases.items() if key != alias}
+            return replace(before, aliases=kept), ModelChange(
+                event="alias", subject=f"{alias} means no version", reason=reason
+            )
+
+        return self._change(model.name, edit)
+
+    def set_stage(
+        self, address: str, stage: Stage, *, archive_others: bool = False, reason: str = ""
+    ) -> RegisteredVersion:
+        """Move the version at `address` to a stage.
+
+        Args:
+            archive_others: archive what is in that stage now.
+
+        Raises:
+            UsageError: a gate of `.gitexp/config.yaml` does not let it; the message says which.
+        """
+        found = self.find(address)
+        number = found.version.number
+
+        def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
+            version = before.version(number)
+            there = [other for other in before.present if other.stage is stage and other.number != number]
+            if stage is not Stage.NONE:
+                require_gates(self._repository, before, version, stage.value, there[-1].number if there else None)
+            after = before.with_version(replace(version, stage=stage))
+            for other in there if archive_others else ():
+                after = after.with_version(replace(other, stage=Stage.ARCHIVED))
+            was = f", was {version.stage}" if version.stage is not Stage.NONE else ""
+            subject = f"version {number} is {stage}{was}"
+            if archive_others and there:
+                subject += f"; archived {', '.join(str(other.number) for other in there)}"
+            return after, ModelChange(event="stage", subject=subject, reason=reason)
+
+        after = self._change(found.model.name, edit)
+        return RegisteredVersion(model=after, version=after.version(number))
+
+    def describe(self, address: str, text: str, *, reason: str = "") -> RegisteredModel:
+        """Say what a model, or one version of it, is; an empty text removes that."""
+        said = text.strip() or None
+        return self._edit(
+            address,
+            lambda model: replace(model, description=said),
+            lambda version: replace(version, description=said),
+            ModelChange(event="describe", subject="described", reason=reason),
+        )
+
+    def tag(
+        self, address: str, tags: Mapping[str, object], *, remove: tuple[str, ...] = (), reason: str = ""
+    ) -> RegisteredModel:
+        """Set and remove tags of a model, or of one version of it."""
+        added = _parse_tags(tags)
+
+        def edited(old: Mapping[str, str]) -> dict[str, str]:
+            return {**{key: value for key, value in old.items() if key not in remove}, **added}
+
+        return self._edit(
+            address,
+            lambda model: replace(model, tags=edited(model.tags)),
+            lambda version: replace(version, tags=edited(version.tags)),
+            ModelChange(event="tag", subject="tagged", reason=reason),
+        )
+
+    def remove(self, address: str, *, reason: str = "") -> RegisteredModel:
+        """Mark a model, or one version of it, as removed; its aliases go.
+
+        Raises:
+            UsageError: the version is in production.
+        """
+        now = time.time()
+
+        def remove_version(version: ModelVersion) -> ModelVersion:
+            if version.stage is Stage.PRODUCTION:
+                raise UsageError(
+                    f"Version {version.number} is in production.", hint="Archive it first, or move it to another stage."
+                )
+            return replace(version, deleted=version.deleted or now)
+
+        return self._edit(
+            address,
+            lambda model: replace(model, deleted=model.deleted or now),
+            remove_version,
+            ModelChange(event="rm", subject="removed", reason=reason),
+            drop_aliases=True,
+        )
+
+    def restore(self, address: str, *, reason: str = "") -> RegisteredModel:
+        """Bring a removed model, or one version of it, back."""
+        return self._edit(
+            address,
+            lambda model: replace(model, deleted=None),
+            lambda version: replace(version, deleted=None),
+            ModelChange(event="restore", subject="restored", reason=reason),
+        )
+
+    def _edit(
+        self,
+        address: str,
+        edit_model: Callable[[RegisteredModel], RegisteredModel],
+        edit_version: Callable[[ModelVersion], ModelVersion],
+        change: ModelChange,
+        *,
+        drop_aliases: bool = False,
+    ) -> RegisteredModel:
+        """Change a model, or where `address` says which, one version."""
+        parsed = parse_address(address)
+        model = self.model(parsed.name)
+        number = self._number(model, parsed) if parsed.which else None
+
+        def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
+            if number is None:
+                return edit_model(before), change
+            after = before.with_version(edit_version(before.version(number)))
+            if drop_aliases:
+                after = replace(after, aliases={a: n for a, n in after.aliases.items() if n != number})
+            return after, replace(change, subject=f"version {number} {change.subject}")
+
+        return self._change(model.name, edit)
+
+    def _number(self, model: RegisteredModel, address: ModelAddress) -> int:
+        """The number that an address means; of a removed version too, where it says the number itself."""
+        if address.which.isdecimal():
+            return model.version(int(address.which)).number
+        return model.find(address.which).number
+
+    def _change(
+        self, name: str, edit: Callable[[RegisteredModel], tuple[RegisteredModel, ModelChange]]
+    ) -> RegisteredModel:
+        def checked(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
+            if before is None:
+                raise NotFound(f"There is no model '{name}'.")
+            return edit(before)
+
+        return self._repository.models.change(name, checked, self._signature())
+
+    def _source(self, source: str) -> tuple[RunView, str]:
+        """The run and the path of its artifact that `runs:/RUN/PATH` or `RUN:PATH` names; names may hold slashes."""
+        if source.startswith(SCHEME):
+            found = self.find(source)
+            return self.run_of(found.version), found.version.path
+        if not source.startswith(RUN_SCHEME):
+            run, colon, path = source.rpartition(":")
+            if not colon or not run:
+                raise UsageError(f"'{source}' names no artifact of a run.", hint="Say RUN:PATH, like 'baseline:model'.")
+            return self._repository.get_run(run), path.strip("/")
+        parts = source.removeprefix(RUN_SCHEME).strip("/").split("/")
+        failure: GitexpError | None = None
+        for count in range(1, len(parts) + 1):
+            try:
+                view = self._repository.get_run("/".join(parts[:count]))
+            except NotFound as error:
+                failure = failure or error
+                continue
+            return view, "/".join(parts[count:])
+        raise failure or NotFound(f"'{source}' names no run.")
+
+    def _signature(self) -> Signature:
+        return Signature(author=self._repository.author, time=time.time())
+
+
+def _below(files: Mapping[str, Artifact], path: str) -> dict[str, Artifact]:
+    """What is in the folder `path` by the path from there, or the file of that name; all where `path` is empty."""
+    if path in files:
+        return {path.rpartition("/")[2]: files[path]}
+    prefix = f"{path}/" if path else ""
+    return {name.removeprefix(prefix): file for name, file in files.items() if name.startswith(prefix)}
+
+
+def _digest_of(files: Mapping[str, Artifact]) -> str:
+    return manifest_digest({path: file.sha256 for path, file in files.items()})
+
+
+def _no_artifact(view: RunView, path: str) -> NotFound:
+    if not view.artifacts:
+        return NotFound(f"The run '{view.name}' has no artifacts.")
+    tops = sorted({name.partition("/")[0] for name in view.artifacts})
+    return NotFound(f"The run '{view.name}' has no artifact '{path}'.", hint=f"It has {', '.join(tops[:10])}.")
+
+
+def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
