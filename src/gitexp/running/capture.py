@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gitexp.domain.keys import shorten
@@ -31,6 +31,8 @@ class Captured:
         tools: programs that parsed options of their own, which are no params, like "pytest".
         python: the interpreter that reported last, or None where none did.
         problems: reports that could not be read.
+        seeds: what the script set, by generator.
+        determinism: by the setting of a framework.
     """
 
     arguments: Mapping[str, Any]
@@ -38,6 +40,8 @@ class Captured:
     parsers: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    seeds: Mapping[str, Any] = field(default_factory=dict)
+    determinism: Mapping[str, bool] = field(default_factory=dict)
 
 
 def watched(environ: Mapping[str, str], folder: str, *, seed: int | None = None) -> dict[str, str]:
@@ -60,6 +64,8 @@ def read_reports(folder: str) -> Captured:
     tools: dict[str, None] = {}
     python: PythonFacts | None = None
     problems: list[str] = []
+    seeds: dict[str, Any] = {}
+    determinism: dict[str, bool] = {}
     for name in _report_names(folder):
         try:
             report = _read(os.path.join(folder, name))
@@ -67,12 +73,21 @@ def read_reports(folder: str) -> Captured:
                 arguments.update(report["values"])
                 parsers.update(dict.fromkeys(map(str, report["parsers"])))
                 tools.update(dict.fromkeys(map(str, report["tools"])))
+            elif name.startswith("seeds-"):
+                seeds = {**report["seeds"], **seeds}
+                determinism.update(report["determinism"])
             else:
                 python = _python(report)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"What the script reported in {shorten(name)} cannot be read: {error}.")
     return Captured(
-        arguments=arguments, python=python, parsers=tuple(parsers), tools=tuple(tools), problems=tuple(problems)
+        arguments=arguments,
+        python=python,
+        parsers=tuple(parsers),
+        tools=tuple(tools),
+        problems=tuple(problems),
+        seeds=seeds,
+        determinism=determinism,
     )
 
 

@@ -23,6 +23,7 @@ from gitexp.running.constants import Constants, script_of
 from gitexp.running.doubles import Doubles
 from gitexp.running.globs import check_pattern
 from gitexp.running.metricfiles import MetricFiles
+from gitexp.running.opened import Opened
 from gitexp.running.outputs import Outputs
 from gitexp.running.paramfiles import ParamFiles
 from gitexp.running.printed import output_metrics
@@ -272,6 +273,7 @@ def _watchers(
     return [
         Reports(here, request),
         ParamFiles(here, overridden.paths if overridden else (), is_inside=JOIN in request.environ),
+        *([Opened(here)] if config.inputs_opened else []),
         *_script_watchers(request, command, here, overridden),
         MetricFiles(here, outputs),
         *output_metrics(here, request),

@@ -6,8 +6,10 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gitexp.domain.environment import Environment
 from gitexp.domain.masking import mask_params
 from gitexp.domain.source import Source
 from gitexp.domain.values import Value, flatten, same_value
@@ -49,6 +51,7 @@ class Reports(Watcher):
         self._file_params = self._flat(read_params(here.directory, here.root, here.recorder.warn))
         self._logged: dict[Source, dict[str, Value]] = {}
         self._has_environment = False
+        self._environment = self._known_environment = Environment()
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="gitexp-reports", daemon=True)
 
@@ -79,7 +82,8 @@ class Reports(Watcher):
         if not reported.parsers and not reported.tools:
             self._log(Source.PARSER, self._flat(read_pairs(self._words[1:])))
         if not self._has_environment:
-            self._recorder.set_environment(environment_of(None, self._variables))
+            self._environment = environment_of(None, self._variables)
+            self._recorder.set_environment(self._with_seeds(self._environment, reported))
 
     def _watch(self) -> None:
         for pause in LOOKS_S:
@@ -95,15 +99,27 @@ class Reports(Watcher):
         reported = read_reports(self._folder)
         for problem in reported.problems:
             self._recorder.warn(problem)
-        if reported.python is not None and not self._has_environment:
-            self._has_environment = True
-            self._recorder.set_environment(environment_of(reported.python, self._variables, root=self._root))
+        if reported.python is not None:
+            if not self._has_environment:
+                self._environment = environment_of(reported.python, self._variables, root=self._root)
+            environment = self._with_seeds(self._environment, reported)
+            if not self._has_environment or environment != self._known_environment:
+                self._recorder.set_environment(environment)
+            self._has_environment, self._known_environment = True, environment
         self._log(Source.PARSER, self._flat(reported.arguments))
         self._log(Source.FILE, self._file_params)
         own = reported.arguments.get(SEED_PARAM)
         if self._seed is not None and own not in (None, self._seed):
             self._recorder.warn(f"The script has a seed of its own, {own!r}; the param 'seed' is that of '--seed'.")
         return reported
+
+    def _with_seeds(self, environment: Environment, reported: Captured) -> Environment:
+        seeds = dict(reported.seeds)
+        hash_seed = self._variables.get("PYTHONHASHSEED", "") if self._seed is None else str(self._seed)
+        if hash_seed.isdecimal():
+            seeds["PYTHONHASHSEED"] = int(hash_seed)
+        facts = {"seeds": dict(sorted(seeds.items())), "determinism": dict(sorted(reported.determinism.items()))}
+        return replace(environment, python={**environment.python, **{key: said for key, said in facts.items() if said}})
 
     def _log(self, source: Source, params: Mapping[str, Value]) -> None:
         logged = self._logged.setdefault(source, {})

@@ -66,6 +66,11 @@ class FileHashes:
             self._now[key] = before, digest
         return digest
 
+    def is_known(self, path: str) -> bool:
+        """Whether `sha256` needs not read the file. Raises OSError."""
+        known = self._before.get(os.fsencode(path))
+        return known is not None and known[0] == signature_of(os.stat(path))
+
     def save(self) -> None:
         """Store what was asked for; where that cannot be, the next one is slower."""
         if self._now == self._before:

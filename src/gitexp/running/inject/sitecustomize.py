@@ -25,6 +25,7 @@ def _begin():
     here = os.path.dirname(__file__)
     folder = None if _is_launcher() else os.environ.pop("GITEXP_CAPTURE", None)  # what a script starts does not report
     frameworks = None if _is_launcher() else os.environ.pop("GITEXP_AUTOLOG", None)
+    root = None if _is_launcher() else os.environ.pop("GITEXP_OPENED", None)
     if folder:
         import gitexp_capture
     if frameworks:
@@ -41,7 +42,7 @@ def _begin():
     else:
         os.environ.pop("PYTHONPATH", None)
     if folder:
-        gitexp_capture.begin(folder, seed)
+        gitexp_capture.begin(folder, seed, root)
     if frameworks:
         gitexp_frameworks.begin(frameworks)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -48,6 +48,16 @@ class Seen:
         self._objects = objects
         self._cache = cache
         self._index_file = index_file
+
+    def tracked(self, paths: Iterable[str]) -> set[str]:
+        """Those of some files, by their paths from the root, that git tracks."""
+        tracked = TrackedFiles(self._index_file, self._root, self._objects, self._cache, self._cache.facts.get("index"))
+        found = set()
+        for path in paths:
+            folder, slash, name = os.fsencode(path).rpartition(b"/")
+            if name in tracked.of(folder + slash).entries:
+                found.add(path)
+        return found
 
     def changed(self) -> list[ChangedFile]:
         """The files that neither git tracks nor git ignores, and that were not there or had another content.

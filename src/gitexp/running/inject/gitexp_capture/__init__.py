@@ -48,8 +48,16 @@ SEEDED = {
 """The functions that take a seed for a whole process."""
 
 
-def begin(folder, seed=None):
-    """Report this interpreter to `folder` now and params whenever they are parsed; seed what can be seeded."""
+WITH_SEEDS = ("random", "numpy.random", "torch", "tensorflow", "jax.random")
+"""Modules with functions that take seeds; see `seeds`."""
+
+
+def begin(folder, seed=None, root=None):
+    """Report this interpreter to `folder` now and params and seeds whenever they are set; seed what can be seeded.
+
+    Args:
+        root: the folder below which files count that are read; None where none do.
+    """
     facts = {
         "implementation": sys.implementation.name,
         "version": sys.version.split()[0],
@@ -65,6 +73,13 @@ def begin(folder, seed=None):
     if seed:
         for name in SEEDED:
             imports.after(name, _Seed(int(seed)))
+    watch_seeds = _WatchSeeds(folder, int(seed) if seed else None)
+    for name in WITH_SEEDS:
+        imports.after(name, watch_seeds)
+    if root:
+        from gitexp_capture import opened
+
+        opened.watch(folder, {root, os.path.realpath(root)})
     _leave_no_trace()
 
 
@@ -93,6 +108,20 @@ class _Process:
         __import__(__name__ + ".writers")
         _leave_no_trace()
         sys.modules[__name__ + ".writers"].watch(module, self._folder)
+
+
+class _WatchSeeds:
+    def __init__(self, folder, given):
+        self._given = folder, given
+        self._seeds = None
+
+    def __call__(self, module):
+        if self._seeds is None:
+            from gitexp_capture.seeds import Seeds
+
+            self._seeds = Seeds(*self._given)
+            _leave_no_trace()
+        self._seeds.watch(module)
 
 
 class _Seed:
