@@ -140,7 +140,9 @@ def _split(spec: EnvironmentSpec, kind: Kind) -> tuple[EnvironmentSpec, tuple[Re
     local: list[Requirement] = []
     kept: list[Requirement] = []
     for requirement in parsed(spec.requirements):
-        (local if _can_change(requirement) else kept).append(requirement)
+        # A file's address may be that of the machine which built a package of conda's; that is seen once conda is done.
+        is_condas = kind == "conda" and requirement.path is None and not requirement.editable
+        (local if _can_change(requirement) and not is_condas else kept).append(requirement)
     lines = (*options_among(spec.requirements), *(_with_comment(requirement) for requirement in kept))
     conda = spec.conda if kind == "conda" else None
     return replace(spec, requirements=lines, conda=conda), tuple(local)

@@ -77,6 +77,7 @@ class Builder:
         options: Sequence[str] = (),
         constraints: Sequence[str] = (),
         with_dependencies: bool = False,
+        anew: bool = False,
         workplace: str,
     ) -> None:
         """Install into an environment.
@@ -85,6 +86,7 @@ class Builder:
             options: lines of `requirements.txt` that are options of pip.
             constraints: requirements for packages, where they are needed at all.
             with_dependencies: also what the packages need and nobody named.
+            anew: build from folders again; uv would take what it built before as long as the project file is the same.
             workplace: a folder for the files that the installer reads.
 
         Raises:
@@ -107,6 +109,8 @@ class Builder:
                 command += ["--constraint", constraining]
             if not dependencies:
                 command.append("--no-deps")
+            if anew and self.installer.kind == "uv":
+                command.append("--refresh")
             if checked:
                 command.append("--require-hashes")
             extra, variables = self.sources(chosen)

@@ -48,9 +48,8 @@ def make_environment(
     """
     prefix = os.path.join(place, PREFIX)
     requirements = [_from_here(one, environ) for one in parsed(spec.requirements)]
-    gone = find_gone(requirements, root)
-    if gone:
-        raise failure(gone, "")
+    if kind == "venv":
+        _check_gone(requirements, root)
     installer = find_installer(cache, environ=environ, tool=tool, say=say)
     builder = Builder(installer=installer, environ=environ, held=held, cwd=root)
     note = ""
@@ -64,6 +63,7 @@ def make_environment(
             requirements = [
                 one for one in requirements if one.name not in there or one.version not in (None, there[one.name])
             ]
+        _check_gone(requirements, root)
     else:
         interpreter, note = find_python(
             spec.python, environ=environ, install=_python_fetcher(installer, environ), say=say
@@ -123,9 +123,7 @@ def make_overlay(
     Raises:
         EnvironmentFailed
     """
-    gone = find_gone(local, root)
-    if gone:
-        raise failure(gone, "")
+    _check_gone(local, root)
     prefix = os.path.join(place, PREFIX)
     installer = find_installer(cache, environ=environ, tool=tool, say=say)
     builder = Builder(installer=installer, environ=environ, held=held, cwd=root)
@@ -137,10 +135,16 @@ def make_overlay(
         file.write(f"import site; site.addsitedir({base.site!r})\n")
     absolute = [_absolute(one, root) for one in local]
     try:
-        builder.install(prefix, absolute, with_dependencies=with_dependencies, workplace=place)
+        builder.install(prefix, absolute, with_dependencies=with_dependencies, anew=True, workplace=place)
     except InstallFailed as error:
         raise failure([], error.output) from None
     return site
+
+
+def _check_gone(requirements: Sequence[Requirement], root: str | None) -> None:
+    gone = find_gone(requirements, root)
+    if gone:
+        raise failure(gone, "")
 
 
 def _absolute(requirement: Requirement, root: str | None) -> Requirement:
