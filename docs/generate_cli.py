@@ -60,7 +60,7 @@ none is stored. {direction}
 | `push`, `pull` | `remote` (`name`, `url`), `created`, `updated`, `merged`, `behind`, `ahead` (lists of refs), `same` (a count), `refused` (the reason by ref), `artifacts` (`place`, `count`, `bytes`, `missing`: `run`, `name`, `path` and `sha256` of each) |
 | `remote` | a list of `name`, `url`, `push_url`, `refs`, `engine`, `runs`, `not_shared`, `new_there`, `artifacts` (the place), `unsent`, `unsent_bytes`, `error`; null where not known |
 | `fsck` | a list of `severity`, `where`, `what`, `advice` |
-| `gc` | `dry_run`, `runs` (`id`, `name`), `content`, `content_bytes`, `objects`, `temporary` |
+| `gc` | `dry_run`, `runs` (`id`, `name`), `content`, `content_bytes`, `objects`, `temporary`, `environments` (`kept`, `unused`, `removed`, each also with `_bytes`) |
 
 `kind` is one of `same`, `added`, `removed`, `changed`.
 

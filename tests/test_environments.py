@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import gitexp
+from gitexp.cli import command_line
 from gitexp.environments.building import Built, build
 from gitexp.environments.cache import PREFIX, EnvironmentCache
 from gitexp.environments.specification import EnvironmentSpec, Tool
@@ -372,13 +374,31 @@ def test_unused_environments_go_and_others_stay(builds: Builds) -> None:
         os.utime(place / "used", (long_ago, long_ago))
     assert builds("alpha==1.0", tool="pip").was_cached
     with cache.locked(busy.name, lambda: None):
-        assert {kept.key for kept in cache.sweep(dry_run=True)} == {old.name, busy.name}
+        assert {kept.key for kept in cache.entries() if kept.is_unused()} == {old.name, busy.name}
         [gone] = cache.sweep()
     assert gone.key == old.name
     assert gone.size_bytes > 0
     assert not old.exists()
     assert new.exists()
     assert busy.exists()
+
+
+def test_gc_tells_of_environments_and_removes_unused_ones_on_request(builds: Builds, repo_dir: Path) -> None:
+    """They belong to no repository, so the usual gc leaves them alone."""
+    place = Path(builds(tool="pip").prefix).parent
+    environ = {**os.environ, "XDG_CACHE_HOME": str(builds.cache)}
+    run = CliRunner(env=environ)
+    with contextlib.chdir(repo_dir):
+        assert "1 environment is kept" in run.invoke(command_line, ["gc"], catch_exceptions=False).output
+        long_ago = time.time() - 31 * 86400
+        os.utime(place / "used", (long_ago, long_ago))
+        told = json.loads(run.invoke(command_line, ["gc", "--environments", "-n", "--json"]).output)["environments"]
+        assert (told["kept"], told["unused"], told["removed"]) == (1, 1, 0)
+        assert told["unused_bytes"] == told["kept_bytes"] > 0
+        assert place.exists()
+        done = run.invoke(command_line, ["gc", "--environments"], catch_exceptions=False).output
+    assert "Removed 1 environment (" in done
+    assert not place.exists()
 
 
 def test_without_uv_one_is_installed_once(builds: Builds, tmp_path: Path) -> None:

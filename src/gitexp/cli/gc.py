@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from gitexp.cli.opening import open_repository
 from gitexp.cli.terminal import printable, say, show_json
 from gitexp.cli.values import plural, size
 from gitexp.domain.config import parse_span
+from gitexp.environments.cache import EnvironmentCache, cache_folder
 from gitexp.upkeep import gc
 
 
@@ -33,17 +35,30 @@ class Span(click.ParamType):  # type: ignore[type-arg]
     type=Span(),
     help="Free runs removed longer ago than this, like 30d or 12h.  [default: setting gc.keep]",
 )
+@click.option(
+    "--environments", is_flag=True, help="Also remove the environments built for runs that nobody used for 30 days."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(dry_run: bool, keep: float | None, as_json: bool) -> None:
+def command(dry_run: bool, keep: float | None, environments: bool, as_json: bool) -> None:
     """Forget runs that were removed long enough ago, and free the content that no run names.
 
     Never a live run, and nothing of yours: git objects go back to git, and 'git gc' decides about them.
+    Environments are in the user's cache folder and serve all repositories: their size is told.
     """
     done = gc(open_repository(), keep_s=keep, dry_run=dry_run)
+    cache = EnvironmentCache(cache_folder(os.environ))
+    kept = list(cache.entries())
+    unused = [one for one in kept if one.is_unused()]
+    removed = cache.sweep() if environments and not dry_run else []
     if as_json:
         runs = [{"id": run.record.id, "name": run.record.name} for run in done.runs]
         freed = {"content": done.content, "content_bytes": done.content_bytes, "objects": done.objects}
-        show_json({"dry_run": dry_run, "runs": runs, **freed, "temporary": done.temporary})
+        sizes = {
+            key: value
+            for name, some in (("kept", kept), ("unused", unused), ("removed", removed))
+            for key, value in ((name, len(some)), (f"{name}_bytes", sum(one.size_bytes for one in some)))
+        }
+        show_json({"dry_run": dry_run, "runs": runs, **freed, "temporary": done.temporary, "environments": sizes})
         return
     for run in done.runs:
         say(f"{'would forget' if dry_run else 'forgot'} {printable(run.record.name)} ({run.record.id})")
@@ -52,3 +67,12 @@ def command(dry_run: bool, keep: float | None, as_json: bool) -> None:
     say(f"{would} {plural(len(done.runs), 'run')} and {files}.")
     if done.objects:
         say(f"Handed {plural(done.objects, 'object')} back to git; 'git gc' frees them.")
+    if environments:
+        some = unused if dry_run else removed
+        verb = "Would remove" if dry_run else "Removed"
+        say(f"{verb} {plural(len(some), 'environment')} ({size(sum(one.size_bytes for one in some))}).")
+    elif kept:
+        total = size(sum(one.size_bytes for one in kept))
+        are = "is" if len(kept) == 1 else "are"
+        say(f"{plural(len(kept), 'environment')} {are} kept ({total}), {len(unused)} unused for 30 days;")
+        say("'gitexp gc --environments' removes those that are unused.")

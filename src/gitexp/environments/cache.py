@@ -34,6 +34,7 @@ class Marker:
         version: of its Python. site: where its packages lie.
         base: path, size and time of change (ns) of the interpreter that it was made from.
         notes: what its user should know, each time.
+        size_bytes: what its files take, also those that uv shares with its own cache.
     """
 
     digest: str
@@ -43,15 +44,21 @@ class Marker:
     site: str
     base: tuple[str, int, int]
     notes: tuple[str, ...] = ()
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """An environment in the cache; `used` is seconds since 1970, `size_bytes` what the disk would get back."""
+    """An environment in the cache; `used` is seconds since 1970, `is_orphan` whether its work tree is gone."""
 
     key: str
     size_bytes: int
     used: float
+    is_orphan: bool = False
+
+    def is_unused(self, unused_s: float = UNUSED_S) -> bool:
+        """Whether nobody used it for so long, or nobody will."""
+        return self.is_orphan or self.used <= time.time() - unused_s
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
@@ -76,14 +83,10 @@ class EnvironmentCache:
         """The environment of this key if it is whole and its interpreter is still the same; it counts as used then."""
         place = self.place(key)
         try:
-            with open(os.path.join(place, MARKER), encoding="utf-8") as file:
-                stored: dict[str, Any] = json.load(file)
-            if stored.pop("format") != FORMAT:
+            marker = self._read(key)
+            if base_of(marker.base[0]) != marker.base:
                 return None
-            path, size, changed = stored.pop("base")
-            notes = tuple(stored.pop("notes"))
-            marker = Marker(**stored, base=(path, size, changed), notes=notes)
-            if base_of(path) != marker.base or not os.access(os.path.join(place, PREFIX, "bin", "python"), os.X_OK):
+            if not os.access(os.path.join(place, PREFIX, "bin", "python"), os.X_OK):
                 return None
             os.utime(os.path.join(place, USED))
         except (OSError, ValueError, KeyError, TypeError):
@@ -104,7 +107,7 @@ class EnvironmentCache:
         """Make a built environment valid."""
         place = self.place(key)
         durable.replace(os.path.join(place, USED), b"")
-        text = json.dumps({"format": FORMAT, **asdict(marker)}, indent=1)
+        text = json.dumps({"format": FORMAT, **asdict(marker), "size_bytes": _size(place)}, indent=1)
         durable.replace(os.path.join(place, MARKER), text.encode())
 
     @contextmanager
@@ -146,24 +149,19 @@ class EnvironmentCache:
         for key in self._keys():
             place = self.place(key)
             with suppress(FileNotFoundError):
-                yield Kept(key=key, size_bytes=_size(place), used=_used(place))
+                try:
+                    size = self._read(key).size_bytes
+                except (OSError, ValueError, KeyError, TypeError):
+                    size = _size(place)
+                yield Kept(key=key, size_bytes=size, used=_used(place), is_orphan=self._is_orphan(key))
 
-    def sweep(self, *, unused_s: float = UNUSED_S, dry_run: bool = False) -> list[Kept]:
-        """Remove the environments that were not used for so long, and those whose work tree is gone.
+    def sweep(self, *, unused_s: float = UNUSED_S) -> list[Kept]:
+        """Remove the environments that were not used for so long, and those whose work tree is gone; gives those.
 
         One that is being built stays.
-
-        Returns:
-            What was, or would be, removed.
         """
-        limit = time.time() - unused_s
-        gone = []
-        for kept in self.entries():
-            if kept.used > limit and not self._is_orphan(kept.key):
-                continue
-            if dry_run or self.remove(kept.key):
-                gone.append(kept)
-        return gone
+        unused = [kept for kept in self.entries() if kept.is_unused(unused_s)]
+        return [kept for kept in unused if self.remove(kept.key)]
 
     def sweep_orphans(self) -> None:
         """Remove the environments whose work tree is gone."""
@@ -187,6 +185,14 @@ class EnvironmentCache:
         finally:
             os.close(descriptor)
         return True
+
+    def _read(self, key: str) -> Marker:
+        with open(os.path.join(self.place(key), MARKER), encoding="utf-8") as file:
+            stored: dict[str, Any] = json.load(file)
+        if stored.pop("format") != FORMAT:
+            raise ValueError(key)
+        path, size, changed = stored.pop("base")
+        return Marker(**stored | {"base": (path, size, changed), "notes": tuple(stored["notes"])})
 
     def _keys(self) -> list[str]:
         try:
@@ -228,12 +234,9 @@ def _used(place: str) -> float:
 
 
 def _size(place: str) -> int:
-    """What is freed with a folder: files that have other names too (uv links them from its cache) stay on the disk."""
     total = 0
     for folder, _, names in os.walk(place):
         for name in names:
             with suppress(OSError):
-                found = os.lstat(os.path.join(folder, name))
-                if found.st_nlink == 1:
-                    total += found.st_blocks * 512
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
     return total
