@@ -12,7 +12,7 @@ from typing import Any
 
 from gitexp.domain.identity import RunId
 from gitexp.domain.keys import is_git_folder, parse_artifact_path, parse_key
-from gitexp.domain.run import FARTHEST_TIME, Status
+from gitexp.domain.run import FARTHEST_TIME, Input, Status
 from gitexp.domain.source import Source
 from gitexp.domain.values import Number, plain_number
 from gitexp.errors import GitexpError, NotFound, UsageError
@@ -35,6 +35,7 @@ class ActiveRun:
         self._point = recorder.point
         self._is_implicit = False
         self._besides: dict[Source, ActiveRun] = {}
+        self._inputs: set[Input] = set()
         self._sampler: SystemSampler | None = None
         self.commit: str | None = None
 
@@ -143,6 +144,30 @@ class ActiveRun:
     def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Keep every file below a folder, by its path in it; links that leave it are left out, with a warning."""
         self._guard(self._log_artifacts, os.fspath(local_dir), artifact_path)
+
+    def log_input(
+        self, source: Any = None, name: str | None = None, *, context: str | None = None, run: Any = None
+    ) -> None:
+        """Record what the run reads, by a digest of its content; the same again is once.
+
+        A file or folder that an earlier run made is traced to it when this one ends.
+
+        Args:
+            source: a path of a file or folder, or data in memory: a DataFrame of pandas or polars, a table of Arrow or
+                Hugging Face, an array, a tensor, a mapping or list of arrays.
+            name: what data in memory is called, "dataset" where left out; a path is its own name.
+            context: what it is for, like "training".
+            run: instead of a source: a run by its name or id, `RUN:PATH` for an artifact, or what `get_run` gives.
+        """
+        from gitexp.consumption import read_input  # here: few runs do
+
+        def log() -> None:
+            read = read_input(self._recorder.repository, source, name, context, run)
+            if read.input not in self._inputs:
+                self._inputs.add(read.input)
+                self._recorder.log_inputs([read])
+
+        self._guard(log)
 
     def log_text(self, text: str, artifact_file: str, *, step: int | None = None) -> None:
         """Keep `text` as the artifact `artifact_file`; with a step, as one of its series: `note/00000003.txt`."""

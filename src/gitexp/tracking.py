@@ -85,6 +85,11 @@ def log_artifacts(local_dir: str | os.PathLike[str], artifact_path: str | None =
     current_run().log_artifacts(local_dir, artifact_path)
 
 
+def log_input(source: Any = None, name: str | None = None, *, context: str | None = None, run: Any = None) -> None:
+    """`ActiveRun.log_input` of the active run; starts one where there is none."""
+    current_run().log_input(source, name, context=context, run=run)
+
+
 def log_text(text: str, artifact_file: str, *, step: int | None = None) -> None:
     """`ActiveRun.log_text` of the active run; starts one where there is none."""
     current_run().log_text(text, artifact_file, step=step)
