@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from gitexp.cli.table import width
 from gitexp.domain.lineup import ABSENT, CodeOf, Section, groups_of, rows_of
 from gitexp.domain.metrics import History
 from gitexp.domain.pointer import Pointer
+from gitexp.domain.run import CodeState
 from gitexp.domain.values import same_value
 from gitexp.errors import NotFound, UsageError
 from gitexp.lineup import line_up
@@ -192,6 +194,24 @@ def test_runs_are_columns_as_long_as_they_fit(repo_dir: Path, git: Git, cli: Cal
     ]
     assert "epochs" not in by_key and "epochs" in cli("compare", "one", "two", "--all")[1]
     assert "+12.5 %" in cli("compare", "one", "--baseline", "two")[1]
+
+
+def test_commits_are_short_and_commands_as_one_types_them(repo_dir: Path, cli: Callable[..., Any]) -> None:
+    """For people; tables have the whole commit, and JSON the command's words."""
+    for name, lr in (("one", "0.1"), ("two", "0.2")):
+        commit = hashlib.sha1(name.encode()).hexdigest()
+        code = CodeState(commit=commit, branch="main")
+        seal(repo_dir, name, command=("python", "train.py", "--lr", lr, "--note", "a b"), code=code)
+    out = cli("compare", "one", "two", columns=120)[1]
+    assert "python train.py --lr 0.1 --note 'a b'  python train.py --lr 0.2 --note 'a b'" in out
+    assert f"  {commit[:12]}" in out and commit[:13] not in out
+    [row] = [
+        row for row in csv.DictReader(io.StringIO(cli("compare", "one", "two", "--csv")[1])) if row["name"] == "two"
+    ]
+    assert (row["run.code commit"], row["run.command"]) == (commit, "python train.py --lr 0.2 --note 'a b'")
+    rows = json.loads(cli("compare", "one", "two", "--json")[1])["rows"]
+    [words] = [row["values"] for row in rows if row["key"] == "command"]
+    assert ["python", "train.py", "--lr", "0.1", "--note", "a b"] in words.values()
 
 
 def test_runs_are_rows_where_they_are_many(repo_dir: Path, cli: Callable[..., Any]) -> None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gitexp.cli.table import GAP, Cell, Column, cut_middle, markdown, render
 from gitexp.cli.terminal import Terminal, printable
-from gitexp.cli.values import SHORT_ID, age, number, numbers, percent, plain, plural, size, status_cell, took
+from gitexp.cli.values import (
+    SHORT_COMMIT,
+    SHORT_ID,
+    age,
+    number,
+    numbers,
+    percent,
+    plain,
+    plural,
+    size,
+    status_cell,
+    took,
+)
 from gitexp.domain.comparison import ArtifactState
 from gitexp.domain.lineup import ABSENT, Lineup, Row, Section, groups_of
 
@@ -19,8 +31,11 @@ MOST_DETAILS = 12
 """Rows about packages and artifacts, which are seldom what one compares for."""
 
 MOST_COLUMNS = 12
-WIDEST = (28, 20, 14)
+WIDEST = (60, 40, 28, 20, 14)
 """Columns of a terminal that a run may take, tried in this order."""
+
+WIDEST_OF_ROWS = 20
+"""Columns of a terminal that a value takes at most where each run is a row."""
 
 _LONGEST_KEY = 30
 _IN_HEAD = ("status", "duration")
@@ -151,7 +166,8 @@ def _line(row: Row, lineup: Lineup, terminal: Terminal) -> _Line:
     if row.section is Section.METRICS:
         return _Line(printable(row.key), _metric_cells(row, lineup, terminal))
     style = "cyan" if row.section is Section.PARAMS and row.differs else "" if row.differs else "dim"
-    return _Line(printable(row.key), [Cell(_text(value), style) for value in row.values])
+    show = _SHOWN.get(row.key, _text) if row.section is Section.RUN else _text
+    return _Line(printable(row.key), [Cell("" if value is ABSENT else show(value), style) for value in row.values])
 
 
 def _metric_cells(row: Row, lineup: Lineup, terminal: Terminal) -> list[Cell]:
@@ -176,9 +192,20 @@ def _signed(delta: float) -> str:
     return f"{'+' if delta > 0 else ''}{number(delta, 3)}"
 
 
+def _typed(command: Sequence[str]) -> str:
+    import shlex  # only for a person's eyes
+
+    return printable(shlex.join(command))
+
+
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "command": _typed,
+    "code commit": lambda commit: str(commit)[:SHORT_COMMIT],
+}
+"""How values of a run's record look that are too long as they are."""
+
+
 def _text(value: Any) -> str:
-    if value is ABSENT:
-        return ""
     if isinstance(value, ArtifactState):
         return f"{size(value.size_bytes)} {value.sha256[:4]}"
     return plain(value)
@@ -266,7 +293,7 @@ def _rows_of_runs(lineup: Lineup, names: Sequence[str], lines: Sequence[_Line], 
     """Tables one below the other, each with the runs' names and as many keys as have room."""
     marks = [status_cell(run.record.status, terminal, word=False) for run in lineup.runs]
     rest = [
-        Column(title=key, cells=list(cells), widest=WIDEST[1], narrowest=8)
+        Column(title=key, cells=list(cells), widest=WIDEST_OF_ROWS, narrowest=8)
         for key, cells in _keyed(lines)
         if key != "status"
     ]

@@ -115,7 +115,7 @@ class Lineup:
         table = []
         for position, (run, code) in enumerate(zip(self.runs, self.code, strict=True)):
             head = [str(run.record.id), run.record.name, code and code.group, code and code.files]
-            table.append([*head, *(_plain(row.values[position]) for row in shown)])
+            table.append([*head, *(_plain(row, position) for row in shown)])
         return titles, table
 
 
@@ -154,7 +154,12 @@ def _best(section: Section, key: str, values: Sequence[Any]) -> frozenset[int]:
     return frozenset(at for at, value in enumerate(values) if winner is not None and value == winner)
 
 
-def _plain(value: Any) -> Any:
+def _plain(row: Row, position: int) -> Any:
+    value = row.values[position]
     if value is ABSENT:
         return None
+    if row.section is Section.RUN and row.key == "command":
+        import shlex  # only for tables
+
+        return shlex.join(value)
     return getattr(value, "sha256", value)
