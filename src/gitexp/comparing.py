@@ -271,18 +271,18 @@ def _split(entry: TreeEntry | None) -> tuple[tuple[int, str] | None, bytes | Non
 
 def _file_change(objects: ObjectDatabase, pair: FilePair) -> FileChange:
     kind = Kind.ADDED if pair.before is None else Kind.REMOVED if pair.after is None else Kind.CHANGED
-    old, new = _text(objects, pair.before), _text(objects, pair.after)
+    old, new = text_lines(objects, pair.before), text_lines(objects, pair.after)
     if old is None or new is None:
         return FileChange(path=pair.path, kind=kind)
     added = removed = 0
-    for tag, a, b, c, d in _opcodes(old, new):
+    for tag, a, b, c, d in opcodes(old, new):
         if tag != "equal":
             removed += b - a
             added += d - c
     return FileChange(path=pair.path, kind=kind, added=added, removed=removed)
 
 
-def _text(objects: ObjectDatabase, state: tuple[int, str] | None) -> list[str] | None:
+def text_lines(objects: ObjectDatabase, state: tuple[int, str] | None) -> list[str] | None:
     """The lines of a file with their ends, no lines for an absent file; None where it is not text or too large."""
     if state is None:
         return []
@@ -297,7 +297,7 @@ def _text(objects: ObjectDatabase, state: tuple[int, str] | None) -> list[str] |
     return [line + "\n" for line in lines] + ([last] if last else [])
 
 
-def _opcodes(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
+def opcodes(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
     """difflib's opcodes, its slow part spared what is the same at both ends."""
     from difflib import SequenceMatcher  # only where code differs
 
@@ -334,7 +334,7 @@ def _file_diff(objects: ObjectDatabase, pair: FilePair) -> Iterator[str]:
     yield from _header(pair)
     if pair.before and pair.after and pair.before[1] == pair.after[1]:
         return
-    old, new = _text(objects, pair.before), _text(objects, pair.after)
+    old, new = text_lines(objects, pair.before), text_lines(objects, pair.after)
     before = _quoted("a/" + pair.path) if pair.before else "/dev/null"
     after = _quoted("b/" + pair.path) if pair.after else "/dev/null"
     if old is None or new is None:
@@ -342,7 +342,7 @@ def _file_diff(objects: ObjectDatabase, pair: FilePair) -> Iterator[str]:
     elif old or new:
         yield f"--- {before}{_tab(before)}\n"
         yield f"+++ {after}{_tab(after)}\n"
-        for group in _grouped(_opcodes(old, new)):
+        for group in _grouped(opcodes(old, new)):
             yield from _hunk(group, old, new)
 
 

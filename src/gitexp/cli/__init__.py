@@ -15,8 +15,8 @@ from gitexp.errors import GitexpError, QueryError, StorageFailed
 __all__ = ["COMMANDS", "command_line", "execute", "main"]
 
 COMMANDS = {
-    "Record": ("init", "run"),
-    "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export"),
+    "Record": ("init", "run", "add"),
+    "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export", "ui"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
     "Registry": ("models",),
     "Share": ("push", "pull", "clone", "remote", "get", "apply", "branch"),

@@ -11,11 +11,14 @@ import math
 import os
 import sqlite3
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from gitexp.domain.matching import (
     And,
+    Cell,
     Equal,
     Field,
     FieldKind,
@@ -47,6 +50,29 @@ __all__ = ["RunIndex", "RunSource"]
 
 Deleted = Literal["no", "yes", "only"]
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The runs that have one value of a field.
+
+    Attributes:
+        cell: the value; None where the runs have none.
+        measures: lowest, mean and highest last value of each metric asked for; None where no run has a number.
+    """
+
+    cell: Cell
+    count: int
+    measures: tuple[tuple[Number, float, Number] | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How one field is spread over runs: how many have it, and its lowest and highest cell."""
+
+    count: int
+    low: Cell
+    high: Cell
 
 
 class RunIndex:
@@ -129,6 +155,133 @@ class RunIndex:
             return int(
                 statement.execute(db, f"SELECT count(*) FROM runs WHERE {statement.condition(scope)}").fetchone()[0]
             )
+
+        return self._ask(ask)
+
+    def version(self) -> tuple[str | None, int]:
+        """What differs whenever an answer may: positions that `order` gave are good as long as this is the same."""
+        return self._ask(lambda db: db.execute("SELECT fingerprint, changes FROM state").fetchone() or (None, 0))
+
+    def order(
+        self,
+        query: Query | None = None,
+        *,
+        sort: Iterable[SortKey] = (),
+        experiment: Sequence[str] | None = None,
+        deleted: Deleted = "no",
+    ) -> array[int]:
+        """The positions of all runs that match, in order as `search` has it, for `at`."""
+        sort = tuple(sort)
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> array[int]:
+            statement = _statement(db)
+            where = statement.condition(scope)
+            sql = f"SELECT run FROM runs WHERE {where} ORDER BY {statement.order(sort)}"
+            return array("q", [run for (run,) in statement.execute(db, sql)])
+
+        return self._ask(ask)
+
+    def at(self, positions: Sequence[int]) -> list[RunSummary]:
+        """The runs at positions that `order` gave; those that have changed since are left out."""
+
+        def ask(db: sqlite3.Connection) -> list[RunSummary]:
+            wanted = ", ".join(map(str, map(int, positions)))
+            there = {run for (run,) in db.execute(f"SELECT run FROM docs WHERE run IN ({wanted})")}
+            return _summaries(db, [run for run in positions if run in there])
+
+        return self._ask(ask)
+
+    def groups(
+        self,
+        by: Field,
+        metrics: Iterable[Field] = (),
+        query: Query | None = None,
+        *,
+        experiment: Sequence[str] | None = None,
+        deleted: Deleted = "no",
+        limit: int = 1_000,
+    ) -> list[Group]:
+        """The runs that match by their value of one field, the largest groups first."""
+        measured = list(metrics)
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> list[Group]:
+            statement = _statement(db)
+            columns = [statement.number_or_text(field) for field in measured]
+            wanted = "".join(f", min({column}), avg({column}), max({column})" for column in columns)
+            sql = (
+                f"SELECT {statement.locate(by)} AS cell, count(*){wanted} FROM runs WHERE {statement.condition(scope)} "
+                f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {int(limit)}"
+            )
+            return [_group(found) for found in statement.execute(db, sql)]
+
+        return self._ask(ask)
+
+    def spreads(
+        self,
+        fields: Iterable[Field],
+        query: Query | None = None,
+        *,
+        experiment: Sequence[str] | None = None,
+        deleted: Deleted = "no",
+    ) -> list[Spread]:
+        """How each field is spread over the runs that match."""
+        named = list(fields)
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> list[Spread]:
+            spreads: list[Spread] = []
+            for start in range(0, len(named), _FIELDS_AT_ONCE):
+                statement = _statement(db)
+                columns = [statement.locate(field) for field in named[start : start + _FIELDS_AT_ONCE]]
+                wanted = ", ".join(f"count({column}), min({column}), max({column})" for column in columns)
+                sql = f"SELECT {wanted} FROM runs WHERE {statement.condition(scope)}"
+                found = statement.execute(db, sql).fetchone()
+                triples = zip(found[0::3], found[1::3], found[2::3], strict=True)
+                spreads += [Spread(count=count, low=low, high=high) for count, low, high in triples]
+            return spreads
+
+        return self._ask(ask)
+
+    def columns(
+        self,
+        fields: Sequence[Field],
+        query: Query | None = None,
+        *,
+        sort: Iterable[SortKey] = (),
+        limit: int | None = None,
+        experiment: Sequence[str] | None = None,
+        deleted: Deleted = "no",
+    ) -> list[tuple[Cell, ...]]:
+        """The cells of some fields of the runs that match, one tuple a run, in order as `search` has it."""
+        sort = tuple(sort)
+        scope = _scope(query, experiment, deleted)
+
+        def ask(db: sqlite3.Connection) -> list[tuple[Cell, ...]]:
+            statement = _statement(db)
+            wanted = ", ".join(statement.locate(field) for field in fields) or "NULL"
+            where, order = statement.condition(scope), statement.order(sort)
+            count = statement.value(-1 if limit is None else limit)
+            sql = f"SELECT {wanted} FROM runs WHERE {where} ORDER BY {order} LIMIT {count}"
+            return statement.execute(db, sql).fetchall()
+
+        return self._ask(ask)
+
+    def values(self, field: Field, *, begin: str = "", limit: int = 50) -> list[Cell]:
+        """Values that runs have under a field, the most frequent first; `begin`: only text that begins so."""
+
+        def ask(db: sqlite3.Connection) -> list[Cell]:
+            statement = _statement(db)
+            column = statement.locate(field)
+            wanted: Query = Present(field)
+            if begin:
+                wanted = And((wanted, Order(field, ">=", begin), Order(field, "<", begin + _BEYOND)))
+            sql = (
+                f"SELECT {column} FROM runs WHERE {statement.condition(wanted)} "
+                f"GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {int(limit)}"
+            )
+            return [found for (found,) in statement.execute(db, sql)]
 
         return self._ask(ask)
 
@@ -296,6 +449,13 @@ def _summaries(db: sqlite3.Connection, runs: list[int]) -> list[RunSummary]:
     return [StoredSummary.of(documents[run]) for run in runs]
 
 
+def _group(found: tuple[Cell, ...]) -> Group:
+    cell, count, *measured = found
+    triples = zip(measured[0::3], measured[1::3], measured[2::3], strict=True)
+    measures = tuple(None if low is None else (low, mean, high) for low, mean, high in triples)
+    return Group(cell=cell, count=int(count or 0), measures=measures)  # type: ignore[arg-type]
+
+
 def _whole(document: bytes) -> RunSummary:
     if not is_whole(document):
         raise sqlite3.DatabaseError("a damaged document")
@@ -303,4 +463,5 @@ def _whole(document: bytes) -> RunSummary:
 
 
 _AT_ONCE = 1_000
+_FIELDS_AT_ONCE = 300
 _BEYOND = "\U0010ffff"
