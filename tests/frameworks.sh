@@ -1,40 +1,46 @@
 #!/bin/sh
-# Tests autologging and the scripts of real projects with real frameworks, in .venv-frameworks. Needs .venv, which
-# tests/run.sh makes.
+# Runs the scripts of real projects, and autologging with the real frameworks, which it installs into .venv-frameworks.
 #
-#     sh tests/frameworks.sh          what CI runs: the classic frameworks whole, and of each deep one the main facts
-#     sh tests/frameworks.sh all      everything
+#     sh tests/frameworks.sh          what CI runs: all scripts, and what autologging promises of each framework
+#     sh tests/frameworks.sh all      everything, with tensorflow, tensorboardX and DVCLive too
 #     sh tests/frameworks.sh oldest   scikit-learn, XGBoost and LightGBM in the oldest versions that are supported
 set -eu
 cd "$(dirname "$0")/.."
 
-FACTS="params_are_what or each_epoch or metrics_have_the_steps or each_trial or everything_logged or exception_keeps"
-DEEP="tests/test_autolog_lightning.py tests/test_autolog_keras.py tests/test_autolog_transformers.py
-    tests/test_autolog_optuna.py tests/test_autolog_hyperopt.py"
-
 main() {
+    environment .venv --editable '.[test]'
     case ${1:-} in
         oldest)
-            environment .venv-frameworks-oldest tests/frameworks-oldest.txt
+            environment .venv-frameworks-oldest -r tests/frameworks-oldest.txt
             with .venv-frameworks-oldest -m frameworks tests/test_autolog_scikit_learn.py tests/test_autolog_boosting.py \
                 -k "not catboost"
             ;;
         all)
-            environment .venv-frameworks tests/frameworks.txt
-            with .venv-frameworks -m frameworks
+            environment .venv-frameworks -r tests/frameworks.txt -r tests/frameworks-writers.txt
+            autologging_and_scripts "frameworks and not scripts"
             ;;
         *)
-            environment .venv-frameworks tests/frameworks.txt
-            with .venv-frameworks -m "frameworks and not slow"
-            # shellcheck disable=SC2086 (a list)
-            with .venv-frameworks -m frameworks $DEEP -k "$FACTS"
+            environment .venv-frameworks -r tests/frameworks.txt
+            autologging_and_scripts "frameworks and not scripts and not slow"
             ;;
     esac
 }
 
+# Each file of the first by one worker, because its tests look at one training; the second one by one.
+autologging_and_scripts() {
+    failed=0
+    with .venv-frameworks --dist loadfile -m "$1" || failed=1
+    with .venv-frameworks -m scripts || failed=1
+    return $failed
+}
+
+# A virtual environment with what pip is told to install; compiled by all processors, which pip does by one.
 environment() {
-    [ -x "$1/bin/python" ] || "${PYTHON:-python3}" -m venv "$1"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2"
+    folder=$1
+    shift
+    [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"
+    "$folder/bin/python" -m compileall -q -j 0 -x /tests/ "$folder"/lib/python*/site-packages >/dev/null || true
 }
 
 with() {

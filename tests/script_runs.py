@@ -126,6 +126,7 @@ class Project:
             "HOME": str(self._home),
             "GIT_CONFIG_NOSYSTEM": "1",
             "VIRTUAL_ENV": str(Path(self._python).parent.parent),
+            "PATH": f"{Path(self._python).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(probe),
             "PROBE": str(folder / "probe.json"),
             "COLUMNS": "100",
@@ -250,6 +251,7 @@ class Project:
 
     def _files(self) -> dict[str, str]:
         found = {}
+        differing = (*self.spec.differing, "*.pyc")  # which hold the times of their sources
         for folder, folders, names in os.walk(self.root):
             if ".git" in folders:
                 folders.remove(".git")
@@ -260,7 +262,7 @@ class Project:
                 content = f"{stat.filemode(status.st_mode)}"
                 if stat.S_ISLNK(status.st_mode):
                     content += f" {os.readlink(path)}"
-                elif stat.S_ISREG(status.st_mode) and not any(fnmatchcase(relative, p) for p in self.spec.differing):
+                elif stat.S_ISREG(status.st_mode) and not any(fnmatchcase(relative, p) for p in differing):
                     content += f" {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
                 found[self.without_variation(relative)] = content
         return found

@@ -10,7 +10,7 @@ from framework_runs import Project, needs_frameworks, warnings_of
 from gitexp.domain.run import Status
 from gitexp.reading import RunView
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.slow, needs_frameworks]
+pytestmark = [pytest.mark.frameworks, needs_frameworks]
 
 SEARCH = """
 import numpy as np

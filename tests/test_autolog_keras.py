@@ -7,7 +7,7 @@ import pytest
 from framework_runs import Project, needs_frameworks, points, warnings_of, without
 from gitexp.domain.run import Status
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.slow, needs_frameworks]
+pytestmark = [pytest.mark.frameworks, needs_frameworks]
 
 MODEL = """
 import keras, numpy as np
@@ -101,6 +101,7 @@ def test_autolog_records_the_same(trained: Project, tmp_path_factory: pytest.Tem
     assert evaluated.metrics.keys() == {"test_loss", "test_mae"}
 
 
+@pytest.mark.slow
 def test_a_second_fit_goes_on_in_the_same_curves(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A second `fit` continues the epochs of the first, one with an `initial_epoch` beyond them keeps its own."""
     script = """
@@ -135,6 +136,7 @@ make().fit(x, y, epochs=3, verbose=0, callbacks=[Broken()])
     assert [step for step, _ in points(run, "loss")] == [0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_as_ever(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A KeyboardInterrupt inside a training ends the script as without gitexp; with autolog its run is killed."""
     script = """
@@ -153,6 +155,7 @@ make().fit(x, y, epochs=3, verbose=0, callbacks=[Stopped()])
     assert project.runs()[-1].status is Status.KILLED
 
 
+@pytest.mark.slow
 def test_data_that_knows_its_batches(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The batch size is that of a DataLoader where it is one, and a schedule of learning rates is params."""
     script = """

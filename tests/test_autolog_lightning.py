@@ -7,7 +7,7 @@ import pytest
 from framework_runs import Project, needs_frameworks, points, warnings_of, without
 from gitexp.domain.run import Status
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.slow, needs_frameworks]
+pytestmark = [pytest.mark.frameworks, needs_frameworks]
 
 MODULE = """
 import sys, warnings
@@ -136,6 +136,7 @@ def test_autolog_records_the_same(trained: Project, tmp_path_factory: pytest.Tem
     assert fit.status is test.status is Status.FINISHED
 
 
+@pytest.mark.slow
 def test_without_loggers_nothing_is_missed(tmp_path_factory: pytest.TempPathFactory) -> None:
     """`logger=False` keeps Lightning's loggers away, not the record; a validation alone is recorded too."""
     script = """
@@ -152,6 +153,7 @@ trainer.fit(Net(), data, data)
     assert [step for step, _ in points(run, "train_loss_step")] == [2, 5]
 
 
+@pytest.mark.slow
 def test_a_second_training_goes_on_in_the_same_curves(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A second `fit` continues the steps of the first, and one that resumes from a checkpoint keeps its own."""
     script = """
@@ -199,6 +201,7 @@ trainer.fit(Broken(), data, data)
     assert project.runs()[-1].status is Status.FAILED
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_as_ever(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A KeyboardInterrupt inside a training is Lightning's business; the values until then are kept."""
     script = """
@@ -215,6 +218,7 @@ pl.Trainer(max_epochs=3, logger=False, enable_checkpointing=False, log_every_n_s
     assert len(points(project.only_run(), "train_loss_step")) == 8
 
 
+@pytest.mark.slow
 def test_looking_for_a_learning_rate_is_no_training(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What `Tuner` tries out is not recorded; the training after it is."""
     script = """
@@ -233,6 +237,7 @@ trainer.fit(net, data)
     assert [step for step, _ in points(project.only_run(), "train_loss_step")] == [3, 7]
 
 
+@pytest.mark.slow
 def test_the_old_name_is_watched_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     """`pytorch_lightning`, the package by its first name, is recorded alike."""
     script = MODULE.replace("lightning.pytorch", "pytorch_lightning") + (
@@ -263,6 +268,7 @@ def test_a_lightning_that_changed_is_a_warning(tmp_path_factory: pytest.TempPath
     assert all("Autologging of lightning missed something" in warning for warning in warnings)
 
 
+@pytest.mark.slow
 def test_several_processes_are_one_run(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of data-parallel processes only the first records."""
     script = """

@@ -7,7 +7,7 @@ import pytest
 from framework_runs import Project, needs_frameworks, points, warnings_of, without
 from gitexp.domain.run import Status
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.slow, needs_frameworks]
+pytestmark = [pytest.mark.frameworks, needs_frameworks]
 
 MODEL = """
 import torch
@@ -131,6 +131,7 @@ def test_autolog_records_the_same(trained: Project, tmp_path_factory: pytest.Tem
     assert predicted.metrics.keys() >= {"test_loss"}
 
 
+@pytest.mark.slow
 def test_a_training_that_resumes_keeps_its_steps(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What goes on from a checkpoint counts on from it; a training from the start goes on after what there is."""
     script = """
@@ -148,6 +149,7 @@ train(1)
     assert [step for step, _ in points(project.only_run(), "loss")] == [2, 4, 6, 8, 11, 13]
 
 
+@pytest.mark.slow
 def test_an_evaluation_alone_is_recorded(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without a training, `evaluate` is a point at step 0."""
     script = "Trainer(model=make(), args=TrainingArguments(**usual), eval_dataset=Data()).evaluate()"
