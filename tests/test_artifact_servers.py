@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Git
-from gitexp.errors import AccessDenied, NotFound, RemoteFailed, UsageError
+from gitexp.errors import AccessDenied, CorruptData, NotFound, RemoteFailed, UsageError
 from places import Machine, make_machine, serve_lfs, serve_s3
-from servers import Server, absent, need, serve_ssh
+from servers import Proxy, Server, absent, need, serve_ssh
 
 pytestmark = pytest.mark.servers
 
@@ -119,6 +119,37 @@ def test_through_a_real_server(gitexp: Gitexp, clones: tuple[Path, Path, Path], 
     assert "2 artifacts (3.1 MB) from Git LFS of origin" in gitexp(bob, "pull", "--artifacts")
     assert held(ann) == held(bob) != set()
     assert "Everything is whole" in gitexp(bob, "fsck", "--full")
+
+
+def test_a_real_server_that_is_cut(gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git) -> None:
+    """A push or pull whose artifacts are cut leaves with 8 and a sentence; no run is there without its artifacts."""
+    remote, ann, bob = clones
+    record(ann, "one")
+    url = git("config", "remote.origin.url", cwd=ann).strip()
+    port = url.split("/")[2].rpartition(":")[2]
+
+    def cut(folder: Path, *words: str, **limits: int) -> str:
+        with Proxy(int(port), **limits) as proxy:
+            lfs = f"{url.replace(port, str(proxy.port))}/info/lfs"
+            credentials = Path(os.environ["HOME"]) / ".git-credentials"
+            if credentials.exists():
+                lines = credentials.read_text()
+                credentials.write_text(lines + lines.replace(port, str(proxy.port)))
+            git("config", "lfs.url", lfs, cwd=folder)
+            said = gitexp(folder, *words, code=8)
+            assert proxy.has_broken
+        git("config", "--unset", "lfs.url", cwd=folder)
+        assert said.startswith("error: ") and "Traceback" not in said
+        return said
+
+    cut(ann, "push", up=1_500_000)
+    assert git("for-each-ref", "refs/gitexp", cwd=remote) == ""
+    assert " to Git LFS of origin" in gitexp(ann, "push")
+    gitexp(bob, "pull")
+    cut(bob, "pull", "--artifacts", down=1_500_000)
+    assert len(held(bob)) < 2
+    assert " from Git LFS of origin" in gitexp(bob, "pull", "--artifacts")
+    assert held(ann) == held(bob)
 
 
 @pytest.mark.usefixtures("git_lfs")
@@ -289,6 +320,55 @@ def test_s3_that_lacks_or_lies(machine: Machine) -> None:
     with pytest.raises(Exception, match="damaged, and is not sent"):
         other.upload([large], machine.content, machine.told.append)
     assert other.lacking([pointers[0], large]) == {pointers[0], large}
+
+
+@pytest.mark.usefixtures("bucket")
+def test_s3_that_is_cut(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence says so; the same again sends only what had not arrived, and what came is gone on with or anew."""
+    contents = [os.urandom(size) for size in (1_000_000, 1_100_000, 1_200_000, 30_000_000)]
+    pointers = [machine.put(data) for data in contents]
+    address = os.environ["AWS_ENDPOINT_URL"]
+    port = int(address.rpartition(":")[2])
+
+    def cut(act: Callable[[], None], **limits: int) -> None:
+        with Proxy(port, **limits) as proxy, monkeypatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+            with pytest.raises(RemoteFailed, match=r"'s3://lab/cut' (cannot be reached|fails)") as failed:
+                act()
+            assert proxy.has_broken and "\n" not in str(failed.value)
+
+    url = "s3://lab/cut"
+    cut(lambda: object_store(url).upload(pointers, machine.content, machine.told.append), up=15_000_000)
+    left = object_store(url).lacking(pointers)
+    assert pointers[3] in left
+    del machine.told[:]
+    object_store(url).upload(pointers, machine.content, machine.told.append)
+    assert sum(machine.told) == sum(pointer.size_bytes for pointer in left) < sum(map(len, contents))
+    assert object_store(url).lacking(pointers) == set()
+    for pointer in pointers:
+        machine.content.remove(pointer.sha256)
+    cut(lambda: object_store(url).download(pointers, machine.content, machine.told.append), down=15_000_000)
+    assert not machine.content.contains(pointers[3])
+    object_store(url).download(pointers, machine.content, machine.told.append)
+    assert all(machine.has(pointer, data) for pointer, data in zip(pointers, contents, strict=True))
+
+
+def test_s3_with_other_content(bucket: Path, machine: Machine) -> None:
+    """What has another SHA-256 there is not kept, the others come; once it is right there, so does it."""
+    data = os.urandom(100_001)
+    good, wrong = machine.put(os.urandom(100_000)), machine.put(data)
+    store = object_store("s3://lab/wrong")
+    store.upload([good, wrong], machine.content, machine.told.append)
+    for pointer in (good, wrong):
+        machine.content.remove(pointer.sha256)
+    there = bucket / "wrong" / wrong.sha256[:2] / wrong.sha256[2:4] / wrong.sha256
+    there.write_bytes(b"?" * 100_001)
+    with pytest.raises(CorruptData, match="another SHA-256; it is not kept"):
+        store.download([good, wrong], machine.content, machine.told.append)
+    assert [machine.content.contains(pointer) for pointer in (good, wrong)] == [True, False]
+    there.write_bytes(data)
+    store.download([good, wrong], machine.content, machine.told.append)
+    assert machine.has(wrong, data)
 
 
 @pytest.mark.usefixtures("bucket")

@@ -145,7 +145,7 @@ class InBandStore:
         with content.arriving(pointer) as arriving:
             if arriving.received % PART and arriving.received != pointer.size_bytes:
                 arriving.restart()
-            for part in _parts(pointer)[arriving.received // PART :]:
+            for part in _parts(pointer, arriving.received // PART):
                 if part.size_bytes:
                     self._fetch_part(part, there[self._ref(part)], arriving, on_bytes)
             arriving.finish()
@@ -225,8 +225,9 @@ def _blob_id(data: bytes, size: int) -> bytes:
     return hashlib.sha1(b"blob %d\0" % size + data, usedforsecurity=False).digest()
 
 
-def _parts(pointer: Pointer) -> list[_Part]:
-    return [_Part(pointer, number) for number in range(max(-(-pointer.size_bytes // PART), 1))]
+def _parts(pointer: Pointer, first: int = 0) -> Iterator[_Part]:
+    """The parts from one on. Never all at once: a pointer may lie, and say that there are billions."""
+    return (_Part(pointer, number) for number in range(first, max(-(-pointer.size_bytes // PART), 1)))
 
 
 def _batches(parts: Iterable[_Part]) -> list[list[_Part]]:
