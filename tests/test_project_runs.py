@@ -434,6 +434,24 @@ def test_settings_of_a_foreign_project(inside: Gitexp, elsewhere: Gitexp, git: G
     assert runs[1]["metrics"] == {}
 
 
+def test_the_documents_example(inside: Gitexp) -> None:
+    """The project file in docs/projects.md is one that works, and so is the program."""
+    text = (Path(__file__).parent.parent / "docs" / "projects.md").read_text()
+    example, program = (text.split(f"```{language}\n")[1].split("```")[0] for language in ("yaml", "python"))
+    (inside.folder / ".gitexp" / "project.yaml").write_text(example)
+    (inside.folder / "train.py").write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "[parser.add_argument(name) for name in ('--lr', '--optimizer', '--table')]\n"
+        "print(parser.parse_args(), len(open(parser.parse_args().table).read()))\n"
+    )
+    assert inside("run", ".")[0].endswith("Namespace(lr='0.1', optimizer='sgd', table='build/table.csv') 400\n")
+    assert inside("run", ".", "-P", "optimizer=x", code=2)[1].count("one of sgd, adam") == 1
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=inside.folder, text=True, capture_output=True, check=True
+    )
+    assert "[('prepare', True)]" in done.stdout and "lr='0.5'" in done.stdout
+
+
 def test_from_python(project_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python program runs a project through one function, which says how each step went."""
     monkeypatch.chdir(project_dir)
