@@ -19,7 +19,7 @@ from gitexp.domain.environment import Environment
 from gitexp.domain.identity import RunId, live_ref, parse_name, parse_run_id, readable_name, run_id, run_ref
 from gitexp.domain.keys import parse_artifact_path, parse_key
 from gitexp.domain.masking import mask_command
-from gitexp.domain.pointer import LONGEST_POINTER, SMALL, parse_pointer
+from gitexp.domain.pointer import LONGEST_POINTER, SMALL, Pointer, parse_pointer
 from gitexp.domain.resuming import Resumption
 from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, Status, input_to_dict, run_to_dict
 from gitexp.domain.source import Source
@@ -105,6 +105,7 @@ class Recorder:
         self._ranked_keys: dict[str, str] = {}
         self.point = self._ranked_point if rank else self._journal.point
         self._resumption: Resumption | None = None
+        self._added: tuple[str, ...] | None = None
         self._ended = False
 
     @classmethod
@@ -318,8 +319,8 @@ class Recorder:
         kept = {
             path: [pointer.sha256, pointer.size_bytes]
             for read in inputs
-            for path, pointer in read.digests
-            if not os.path.isabs(path) and content.contains(pointer)
+            for path, place, pointer in read.contents
+            if not os.path.isabs(path) and self._keeps(path, place, pointer)
         }
         self._journal.event(
             "inputs",
@@ -328,6 +329,17 @@ class Recorder:
             kept=kept,
             blobs={read.input.digest: list(read.blobs) for read in inputs if read.blobs and read.input.run is None},
         )
+
+    def _keeps(self, path: str, place: str, pointer: Pointer) -> bool:
+        """Whether the content of an input is kept: it is already, or its path was added."""
+        repository = self.repository
+        if repository.content.contains(pointer):
+            return True
+        if self._added is None:
+            self._added = tuple(repository.added.list()) if os.path.isdir(repository.added_dir) else ()
+        if not any(path == name or path.startswith(f"{name}/") or name == "." for name in self._added):
+            return False
+        return bool(self._guard(repository.content.add_file, place) == pointer)
 
     def warn(self, message: str, *, aloud: bool = True) -> None:
         """Put `message` into the record, once, and tell it unless that is not `aloud`."""

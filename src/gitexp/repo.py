@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from gitexp.domain.matching import Query
     from gitexp.domain.selector import Best, ByText, Selector
+    from gitexp.store.added import AddedPaths
     from gitexp.store.index import RunIndex
     from gitexp.store.modelstore import ModelStore
     from gitexp.store.overridden import OverriddenFiles, PutBack
@@ -195,6 +196,17 @@ class Repository:
             with suppress(OSError):
                 os.mkdir(folder)
         return RunIndex(os.path.join(folder, "index.sqlite"), self)
+
+    @cached_property
+    def added(self) -> AddedPaths:
+        """What `gitexp add` was given."""
+        from gitexp.store.added import AddedPaths  # only where something was
+
+        return AddedPaths(self.added_dir)
+
+    @property
+    def added_dir(self) -> str:
+        return os.path.join(self.git.gitexp_dir, "added")
 
     @cached_property
     def config(self) -> Config:

@@ -233,8 +233,10 @@ def _needed_content(repository: Repository, tips: dict[str, str]) -> set[str]:
     registered = {version.commit for model in repository.models.all() for version in model.versions}
     commits = {*tips.values(), *(commit for commit in registered if repository.objects.contains(bytes.fromhex(commit)))}
     needed = {pointer.sha256 for commit in commits for _, pointer in repository.runs.pointers(commit)}
+    needed |= {pointer.sha256 for contents in repository.added.list().values() for pointer in contents}
     for entry in repository.live.list():
         run = repository.live.read(entry.run_id)
+        needed |= {pointer.sha256 for pointer in run.inputs.values()}
         needed |= {content.sha256 for content in run.artifacts.values() if isinstance(content, Pointer)}
         if run.code_tree:
             code = repository.runs.pointers_in_code(run.code_tree, run.code_pointers)

@@ -13,7 +13,7 @@ from functools import partial
 
 from gitexp.domain.pointer import SMALL, Pointer
 from gitexp.domain.run import Input
-from gitexp.errors import CorruptData, GitexpError, NotFound, RemoteFailed
+from gitexp.errors import CorruptData, GitexpError, NotFound, RemoteFailed, UsageError
 from gitexp.reading import Artifact
 from gitexp.repo import Repository
 from gitexp.running.globs import Glob
@@ -287,7 +287,7 @@ def _restored(
         for source in sources:
             path = f"{top}/{source.file.path}" if source.file.path else top
             _copy(repository, source, target, os.fsencode(path.removeprefix("./")))
-    except (NotFound, RemoteFailed) as error:
+    except (NotFound, RemoteFailed, UsageError) as error:
         return replace(state, place=Place.MISSING, detail=str(error))
     except CorruptData as error:  # changed since we looked, or damaged
         return replace(state, place=Place.CHANGED, detail=str(error))

@@ -63,9 +63,9 @@ def _columns(data: Any) -> Iterator[tuple[str, str, Any]]:
         for position, name in enumerate(data.columns):
             column = data.iloc[:, position]
             yield str(name), str(column.dtype), _values(column)
+    elif origin == "polars" and hasattr(data, "collect"):
+        yield from _columns(data.collect())
     elif origin == "polars" and hasattr(data, "columns"):
-        if hasattr(data, "collect"):
-            data = data.collect()
         for column in data.get_columns():
             yield column.name, str(column.dtype), _values(column)
     elif origin == "pyarrow" and hasattr(data, "column_names"):

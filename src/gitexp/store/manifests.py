@@ -52,11 +52,12 @@ class ReadInput:
     blobs: tuple[str, ...] = ()
 
     @property
-    def digests(self) -> Iterator[tuple[str, Pointer]]:
-        """The content of each file, by its path from the repository's root."""
+    def contents(self) -> Iterator[tuple[str, str, Pointer]]:
+        """Each file: its path from the repository's root, where it is now, and its content."""
         for file in self.files:
             name = os.path.normpath(os.path.join(self.top, file.path))
-            yield name, Pointer(sha256=file.sha256, size_bytes=file.size_bytes)
+            place = os.path.join(self.path, file.path) if file.path else self.path
+            yield name, place, Pointer(sha256=file.sha256, size_bytes=file.size_bytes)
 
 
 def read_file(name: str, path: str, hashes: FileHashes) -> ReadInput:
