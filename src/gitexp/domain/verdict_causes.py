@@ -13,6 +13,9 @@ from gitexp.domain.verdict import Cause
 MOST_NAMED = 12
 """How many packages are named."""
 
+HASH_SEED = "PYTHONHASHSEED"
+"""Decides about the order of sets, and about nothing else that is random."""
+
 _TOOLS = frozenset({"pip", "setuptools", "wheel", "uv", "gitexp"})
 """Packages that come with an environment or with us, and compute nothing."""
 
@@ -62,8 +65,8 @@ def likely_causes(before: Circumstances, after: Circumstances) -> tuple[Cause, .
 
 def has_seed(environment: Environment | None, params: Mapping[str, Value]) -> bool:
     """Whether a record says what random numbers began with."""
-    python = environment.python if environment else {}
-    return bool(python.get("seeds")) or any(
+    seeds = _mapping(environment, "seeds").keys() - {HASH_SEED}
+    return bool(seeds) or any(
         value is not None and key.rpartition(".")[2].lower().replace("-", "_") in _SEED_NAMES
         for key, value in params.items()
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitexp.domain.masking import MASK
+from gitexp.domain.verdict_causes import HASH_SEED
 from gitexp.errors import NotFound, UsageError
 from gitexp.reading import RunView
 from gitexp.running.command import Kind
@@ -145,9 +145,7 @@ def _variables(view: RunView) -> dict[str, str | None]:
 
 
 def _seed(view: RunView) -> int | None:
-    """What `--seed` was given: it sets the seed of hashes too, which nothing else that logs a seed does."""
-    hashes = (_facts(view).get("variables") or {}).get("PYTHONHASHSEED")
-    with suppress(ValueError):
-        if hashes is not None and view.params.get("seed") == int(hashes):
-            return int(hashes)
-    return None
+    """What `--seed` was given: it is the one way to a seed of hashes that the variables do not tell of."""
+    hashes = (_facts(view).get("seeds") or {}).get(HASH_SEED)
+    variables = _facts(view).get("variables") or {}
+    return hashes if isinstance(hashes, int) and variables.get(HASH_SEED) != str(hashes) else None
