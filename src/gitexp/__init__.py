@@ -45,12 +45,14 @@ if TYPE_CHECKING:
         log_table,
         log_text,
         log_video,
+        reproduce,
         search_runs,
         set_experiment,
         set_note,
         set_tag,
         set_tags,
         start_run,
+        verify,
     )
 
 __version__ = "0.1.0"
@@ -85,22 +87,27 @@ __all__ = [
     "log_table",
     "log_text",
     "log_video",
+    "reproduce",
     "search_runs",
     "set_experiment",
     "set_note",
     "set_tag",
     "set_tags",
     "start_run",
+    "verify",
 ]
 
+_MODULES = ("pyfunc", "sklearn")
 _ELSEWHERE = {"GitexpError": "errors", "Repository": "repo", "autolog": "integrations.imports"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:
         raise AttributeError(f"module 'gitexp' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"gitexp.{name}")
     value = getattr(import_module(f"gitexp.{_ELSEWHERE.get(name, 'tracking')}"), name)
     globals()[name] = value
     return value
@@ -114,4 +121,4 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

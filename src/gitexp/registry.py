@@ -134,19 +134,17 @@ class Registry:
             UsageError: the run is still being recorded.
         """
         model = parse_model_name(name)
-        view, path = self._source(source)
+        view, path = self.source(source)
         if view.commit is None:
             raise UsageError(f"The run '{view.name}' is still being recorded.", hint="Wait for its end.")
-        files = _below(view.artifacts, path)
-        if not files:
-            raise _no_artifact(view, path)
+        files, digest = files_at(view, path)
         signature = self._signature()
         made = ModelVersion(
             number=0,
             run=view.id,
             commit=view.commit,
             path=path,
-            digest=_digest_of(files),
+            digest=digest,
             size_bytes=sum(file.size_bytes for file in files.values()),
             created=signature.time,
             author=signature.author,
@@ -337,7 +335,7 @@ class Registry:
 
         return self._repository.models.change(name, checked, self._signature())
 
-    def _source(self, source: str) -> tuple[RunView, str]:
+    def source(self, source: str) -> tuple[RunView, str]:
         """The run and the path of its artifact that `runs:/RUN/PATH` or `RUN:PATH` names; names may hold slashes."""
         if source.startswith(SCHEME):
             found = self.find(source)
@@ -360,6 +358,18 @@ class Registry:
 
     def _signature(self) -> Signature:
         return Signature(author=self._repository.author, time=time.time())
+
+
+def files_at(view: RunView, path: str) -> tuple[dict[str, Artifact], str]:
+    """The files of a run's artifact, a folder or a file, by their path in it, and the digest of them all.
+
+    Raises:
+        NotFound: the run has no such artifact.
+    """
+    files = _below(view.artifacts, path)
+    if not files:
+        raise _no_artifact(view, path)
+    return files, _digest_of(files)
 
 
 def _below(files: Mapping[str, Artifact], path: str) -> dict[str, Artifact]:

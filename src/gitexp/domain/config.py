@@ -96,6 +96,7 @@ class Config:
         timeout_s: how long a command may take, in seconds; None: as long as it likes.
         hooks_after: a shell command that gets each run's record as JSON on its stdin when the run has ended.
         artifacts_store: where large artifacts are shared: s3://, gs://, az://, a folder; None: with each remote.
+        models_trusted: whose models may run code that they bring along, as "Name <email>" or an address.
         registry_gates: what a model version must meet before it may have an alias or a stage, by that.
         remotes: what is set for single remotes, by name.
     """
@@ -125,6 +126,7 @@ class Config:
     timeout_s: float | None = None
     hooks_after: tuple[str, ...] = ()
     artifacts_store: str | None = None
+    models_trusted: tuple[str, ...] = ()
     registry_gates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remotes: Mapping[str, RemoteSettings] = field(default_factory=dict)
 
@@ -279,6 +281,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "stop_when": ("stop_when", _patterns),
     "timeout": ("timeout_s", _span_or_none),
     "hooks.after": ("hooks_after", _patterns),
+    "models.trusted": ("models_trusted", _patterns),
     "artifacts.store": ("artifacts_store", _text_or_none),
 }
 _GATES = "registry.gates."

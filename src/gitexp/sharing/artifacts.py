@@ -131,20 +131,39 @@ def get(
         StorageFailed: the disk is full, read-only or failing.
     """
     folder, files = _places(chosen, to)
-    target = UserFolder(folder)
-    wanted = [(path, artifact) for path, artifact in files if not _is_there(target, path, artifact)]
-    if not force:
-        _refuse_overwriting(target, folder, [path for path, _ in wanted])
-    fetched = fetch(repository, [artifact for _, artifact in wanted], listener, engine=engine)
-    for path, artifact in wanted:
-        target.write(os.fsencode(path), partial(copy, artifact))
+    wanted, fetched = write_out(repository, files, folder, force=force, listener=listener, engine=engine)
     return Gotten(
         place=os.path.join(folder, files[0][0]) if chosen.is_file else folder,
         files=len(wanted),
         same=len(files) - len(wanted),
-        size_bytes=sum(artifact.size_bytes for _, artifact in wanted),
+        size_bytes=sum(artifact.size_bytes for artifact in wanted),
         fetched=fetched,
     )
+
+
+def write_out(
+    repository: Repository,
+    files: Iterable[tuple[str, Artifact]],
+    folder: str,
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
+    engine: str = "auto",
+) -> tuple[list[Artifact], Fetched]:
+    """Make artifacts files below a folder, by their paths in it; gives those that were not there as they should be.
+
+    Raises:
+        as `get`
+    """
+    target = UserFolder(folder)
+    wanted = [(path, artifact) for path, artifact in files if not _is_there(target, path, artifact)]
+    if not force:
+        _refuse_overwriting(target, folder, [path for path, _ in wanted])
+    artifacts = [artifact for _, artifact in wanted]
+    fetched = fetch(repository, artifacts, listener, engine=engine)
+    for path, artifact in wanted:
+        target.write(os.fsencode(path), partial(copy, artifact))
+    return artifacts, fetched
 
 
 def fetch(
