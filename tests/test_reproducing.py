@@ -709,3 +709,35 @@ def test_verify_names_what_is_missing(repo_dir: Path, gitexp: Gitexp, git: Git, 
     assert all("last seen on" in part["detail"] for part in found["parts"] if not part["is_there"])
     failed = gitexp(repo_dir, "reproduce", "base", "--env", "current", code=3)
     assert "there is no remote" in failed.stderr
+
+
+# From Python
+
+
+def test_python_does_a_run_again(repo_dir: Path, gitexp: Gitexp, environ: Environ) -> None:
+    """`gitexp.reproduce` and `gitexp.verify` give values, and their names are loaded when they are used."""
+    write(repo_dir, TRAIN)
+    gitexp(repo_dir, "run", "-n", "base", "train.py")
+    program = """
+        import sys, gitexp
+        assert "gitexp.reproducing" not in sys.modules
+        assert not gitexp.verify("base").missing
+        done = gitexp.reproduce("base", env="current", times=2)
+        assert done.verdict.judgement.word == "identical"
+        assert [run.name for run in done.runs] == ["base-again", "base-again-2"]
+        assert [run.record.reproduces for run in done.runs] == [done.before.id] * 2
+        try:
+            gitexp.reproduce("base", tolerance=-1)
+        except gitexp.GitexpError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        check=False,
+        cwd=repo_dir,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "A run is done again at least once, and a tolerance is not negative."

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gitexp.activerun import ActiveRun
 from gitexp.reading import RunView
 from gitexp.repo import Runs
-from gitexp.session import GitexpWarning, active_run, current_run, end_run, repository, set_experiment, stack, start_run
+from gitexp.session import (
+    GitexpWarning,
+    active_run,
+    current_run,
+    end_run,
+    repository,
+    set_experiment,
+    stack,
+    start_run,
+    warn,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gitexp.domain.lineup import Lineup
     from gitexp.ranking import Ranking
+    from gitexp.reproducing.rerunning import Reproduction
+    from gitexp.reproducing.verifying import Verification
 
 __all__ = [
     "ActiveRun",
@@ -193,6 +205,60 @@ def download_artifacts(
     here = repository()
     chosen = choose_from(here.get_run(run), path)
     return Path(get(here, chosen, None if to is None else os.fspath(to), force=overwrite).place)
+
+
+def reproduce(
+    run: str,
+    *,
+    here: bool = False,
+    env: Literal["auto", "current", "venv", "conda"] = "auto",
+    overrides: Sequence[str] = (),
+    tolerance: float = 0.0,
+    times: int = 1,
+    name: str | None = None,
+) -> Reproduction:
+    """Do a run again, recorded as a new run, and judge whether it came to the same: `.verdict`, `.runs`.
+
+    What the command prints goes to this process's stdout and stderr.
+
+    Args:
+        run: as `get_run` takes it.
+        here: in the work tree, after the run's code was applied to it, and in the present environment.
+        env: what to run in: "auto" is the recorded environment, built if need be.
+        overrides: values to set, like "lr=0.2", as `gitexp run --set` takes them.
+        tolerance: how far numbers may be apart, relative to the larger; for small ones absolutely.
+        times: how often; from two on the run's own noise is measured.
+        name: of the new run.
+
+    Raises:
+        UsageError, NotFound: the record does not say enough, or something is nowhere; nothing has run.
+        EnvironmentFailed: the environment cannot be had.
+        CommandFailed: the command failed, and had not when the run was recorded.
+    """
+    from gitexp.reproducing import rerunning  # a training does without
+
+    options = rerunning.Options(
+        here=here, environment=env, overrides=tuple(overrides), tolerance=tolerance, times=times, name=name
+    )
+    present = repository()
+    return rerunning.reproduce(present, present.get_run(run), options, trouble=warn)
+
+
+def verify(run: str, *, packages: bool = False) -> Verification:
+    """Whether all is there to do a run again, without running it: `.missing` names what is not.
+
+    Args:
+        run: as `get_run` takes it.
+        packages: build its environment too, which needs an index of packages.
+
+    Raises:
+        NotFound, Ambiguous: there is no such run.
+        UsageError: it is still being recorded.
+    """
+    from gitexp.reproducing import verifying  # a training does without
+
+    present = repository()
+    return verifying.verify(present, present.get_run(run), packages=packages)
 
 
 def compare_runs(
