@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from gitexp.cli.nesting import Nesting
 from gitexp.cli.table import Cell, Column
 from gitexp.cli.terminal import Terminal, printable
 from gitexp.cli.values import SHORT_COMMIT, SHORT_ID, age, ago, numbers, person, plain, status_cell, took
@@ -16,12 +17,16 @@ from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import same_value
 from gitexp.errors import UsageError
 
-FIELDS = ("name", "id", "status", "experiment", "started", "duration", "author", "tags", "note", "commit", "removed")
+FIELDS = (
+    "name", "id", "status", "experiment", "started", "duration", "nested", "parent", "author", "tags", "note", "commit",
+    "removed",
+)  # fmt: skip
 WIDE = 100
 NARROWEST = 3
 """Columns of a terminal that the narrowest column takes, with the gap before it."""
 
 _MENTIONED, _CHOSEN, _LEAST = 1, 10, 10_000_000
+_FLAT = Nesting()
 
 
 class Chosen(NamedTuple):
@@ -31,7 +36,9 @@ class Chosen(NamedTuple):
     further: int
 
 
-def chosen_columns(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str) -> Chosen:
+def chosen_columns(
+    runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str, nesting: Nesting = _FLAT
+) -> Chosen:
     """The columns worth showing, ranked: what the search mentions first, then metrics and params that vary most.
 
     Args:
@@ -42,7 +49,7 @@ def chosen_columns(runs: Sequence[RunSummary], terminal: Terminal, now: float, m
     params = _ranked([run.params for run in runs], "params", mentioned, constants=len(runs) == 1)
     most = terminal.width // NARROWEST
     clashing = {key for key, _ in metrics} & {key for key, _ in params}
-    columns = _facts(runs, terminal, now, mentioned)
+    columns = _facts(runs, terminal, now, mentioned, nesting)
     for offset, family, ranked in ((1, "metrics", metrics), (2, "params", params)):
         make = _metric if family == "metrics" else _param
         for place, (key, is_mentioned) in enumerate(ranked[:most]):
@@ -52,9 +59,13 @@ def chosen_columns(runs: Sequence[RunSummary], terminal: Terminal, now: float, m
     return Chosen(columns, max(len(metrics) - most, 0) + max(len(params) - most, 0))
 
 
-def _facts(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str) -> list[Column]:
+def _facts(
+    runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned: str, nesting: Nesting
+) -> list[Column]:
     """What is known of every run, and of the rest what differs or is asked for."""
     ranks: dict[str, int | None] = {"status": 0, "name": 0, "experiment": None, "id": 0, "started": 0, "duration": 0}
+    if nesting.counts:
+        ranks["nested"] = _CHOSEN
     if len({run.record.experiment for run in runs}) > 1:
         ranks["experiment"] = _CHOSEN + 2
     if any(run.record.deleted for run in runs):
@@ -71,19 +82,21 @@ def _facts(runs: Sequence[RunSummary], terminal: Terminal, now: float, mentioned
     columns = []
     for name, rank in ranks.items():
         if rank is not None:
-            column = _field(name, runs, terminal, now)
+            column = _field(name, runs, terminal, now, nesting)
             column.rank = rank
             columns.append(column)
     return columns
 
 
-def named_columns(names: Sequence[str], runs: Sequence[RunSummary], terminal: Terminal, now: float) -> list[Column]:
+def named_columns(
+    names: Sequence[str], runs: Sequence[RunSummary], terminal: Terminal, now: float, nesting: Nesting = _FLAT
+) -> list[Column]:
     """The columns that a person asks for by name: a field, `params.KEY`, `metrics.KEY`, `tags.KEY`, or a bare KEY.
 
     Raises:
         UsageError: no run has it.
     """
-    columns = [_named(name, runs, terminal, now) for name in names]
+    columns = [_named(name, runs, terminal, now, nesting) for name in names]
     for column in columns:
         column.widest = max(column.widest, terminal.width)
     return columns
@@ -100,6 +113,7 @@ def cells_in_full(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[Any]
         "duration": lambda run: run.record.duration_s,
         "author": lambda run: run.record.author,
         "commit": lambda run: run.commit,
+        "parent": lambda run: run.record.parent,
     }
     titles = list(fields)
     rows = [[get(run) for get in fields.values()] for run in runs]
@@ -112,11 +126,11 @@ def cells_in_full(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[Any]
     return titles, rows
 
 
-def _named(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float) -> Column:
+def _named(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float, nesting: Nesting) -> Column:
     plain_name = name.removeprefix("run.")
     plain_name = {"start": "started"}.get(plain_name, plain_name)
     if plain_name in FIELDS:
-        return _field(plain_name, runs, terminal, now)
+        return _field(plain_name, runs, terminal, now, nesting)
     family, _, key = name.partition(".")
     if family not in ("metrics", "params", "tags") or not key:
         family, key = "", name
@@ -130,19 +144,21 @@ def _named(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float
     )
 
 
-def _field(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float) -> Column:
+def _field(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float, nesting: Nesting) -> Column:
     is_wide = terminal.width >= WIDE
     if name == "status":
         cells = [status_cell(run.record.status, terminal, word=is_wide) for run in runs]
         return Column(title="status" if is_wide else "", cells=cells)
     texts: dict[str, tuple[str, Callable[[RunSummary], str], str]] = {
-        "name": ("name", lambda run: printable(run.record.name), "bold"),
+        "name": ("name", lambda run: _indented(run, nesting, terminal), "bold"),
         "id": ("id", lambda run: run.record.id[:SHORT_ID], "dim"),
         "experiment": ("experiment", lambda run: printable(run.record.experiment), ""),
         "started": ("started", lambda run: ago(run.record.start, now), "")
         if is_wide
         else ("age", lambda run: age(run.record.start, now), ""),
         "duration": ("took", lambda run: took(run.record, now), ""),
+        "nested": ("nested", lambda run: str(nesting.counts.get(run.record.id, "")), ""),
+        "parent": ("parent", lambda run: (run.record.parent or "")[:SHORT_ID], "dim"),
         "author": ("author", lambda run: person(run.record.author or ""), ""),
         "tags": ("tags", _tags, ""),
         "note": ("note", lambda run: printable((run.record.note or "").partition("\n")[0]), ""),
@@ -150,12 +166,19 @@ def _field(name: str, runs: Sequence[RunSummary], terminal: Terminal, now: float
         "removed": ("removed", lambda run: ago(run.record.deleted, now) if run.record.deleted else "", "yellow"),
     }
     title, show, style = texts[name]
-    column = Column(title=title, cells=[Cell(show(run), style) for run in runs], right=title in ("took", "age"))
+    column = Column(
+        title=title, cells=[Cell(show(run), style) for run in runs], right=title in ("took", "age", "nested")
+    )
     if name == "name":
         column.widest, column.narrowest = (32 if is_wide else 20), 12
     if name in ("experiment", "author", "tags", "note"):
         column.widest, column.narrowest = 24 if not is_wide else 40, 8
     return column
+
+
+def _indented(run: RunSummary, nesting: Nesting, terminal: Terminal) -> str:
+    depth = nesting.depths.get(run.record.id, 0)
+    return ("  " * (depth - 1) + terminal.glyph("└ ", "- ") if depth else "") + printable(run.record.name)
 
 
 def _metric(key: str, runs: Sequence[RunSummary], terminal: Terminal, *, title: str) -> Column:

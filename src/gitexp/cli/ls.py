@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
 from gitexp.cli.columns import cells_in_full, chosen_columns, named_columns
+from gitexp.cli.nesting import Nesting, nested_counts, only_outer, outline, with_parents
 from gitexp.cli.opening import EXPERIMENT, SEARCH, open_repository
 from gitexp.cli.records import run_to_json
 from gitexp.cli.table import choose, markdown, render
 from gitexp.cli.terminal import Terminal, look, say, show_json, tell
 from gitexp.cli.values import plural
+from gitexp.domain.identity import RunId
+from gitexp.domain.summary import RunSummary
 from gitexp.repo import Repository, Runs
 
 MOST = 50
@@ -30,6 +33,7 @@ MOST_LOOKED_INTO = 1000
 @click.option("-n", "--limit", type=click.IntRange(min=0), default=MOST, show_default=True, help="At most so many.")
 @click.option("--all", "everything", is_flag=True, help="No limit.")
 @click.option("--deleted", is_flag=True, help="Removed runs too.")
+@click.option("--fold", is_flag=True, help="Count nested runs on their parent instead of listing them.")
 @click.option("--columns", metavar="NAMES", default="", help="Exactly these, like 'name,metrics.loss,params.lr'.")
 @click.option("--json", "form", flag_value="json", help="Everything, for programs.")
 @click.option("--csv", "form", flag_value="csv", help="Everything, for spreadsheets.")
@@ -41,6 +45,7 @@ def command(
     limit: int,
     everything: bool,
     deleted: bool,
+    fold: bool,
     columns: str,
     form: str | None,
 ) -> None:
@@ -48,7 +53,7 @@ def command(
 
     As many columns are shown as fit the terminal: what --where and --sort mention first, then what varies most. A star
     marks the best value among the runs shown, where a metric's name tells which way is better (loss, error, rmse: low;
-    accuracy, auc, f1: high).
+    accuracy, auc, f1: high). Nested runs stand below their parent, unless --sort gives another order.
 
     \b
     gitexp ls --where "metrics.rmse < 6.5 and params.lr = 0.1" --sort metrics.rmse
@@ -56,7 +61,7 @@ def command(
     """
     repository = open_repository()
     runs = repository.search(
-        where,
+        only_outer(where) if fold else where,
         sort=sort,
         limit=None if everything else limit,
         experiments=experiments,
@@ -64,37 +69,49 @@ def command(
     )
     names = [name.strip() for name in columns.split(",") if name.strip()]
     if form == "json":
-        show_json({"total": runs.total, "runs": [run_to_json(run) for run in runs]})
+        counts = nested_counts(repository, runs)
+        listed = [{**run_to_json(run), "nested": counts.get(run.record.id, 0)} for run in runs]
+        show_json({"total": runs.total, "runs": listed})
     elif form == "csv":
         _show_csv(runs)
     elif not runs:
         _say_there_is_none(bool(where or experiments), repository.unknown_keys(where))
-    elif form == "markdown":
-        _show_markdown(runs, names, f"{where} {sort}")
     else:
-        _show_table(repository, runs, names, f"{where} {sort}")
+        rows: list[RunSummary] = list(runs)
+        depths: dict[RunId, int] = {}
+        if not (sort or fold):
+            if not where:
+                rows = with_parents(repository, runs, experiments=experiments, deleted="yes" if deleted else "no")
+            rows, depths = outline(rows)
+        nesting = Nesting(depths=depths, counts=nested_counts(repository, rows))
+        if form == "markdown":
+            _show_markdown(rows, names, f"{where} {sort}", nesting)
+            return
+        hidden = _show_table(rows, names, f"{where} {sort}", nesting)
+        _say_what_is_not_shown(runs, hidden)
+        _say_what_is_not_here(repository, runs)
 
 
-def _show_table(repository: Repository, runs: Runs, names: list[str], mentioned: str) -> None:
+def _show_table(rows: Sequence[RunSummary], names: list[str], mentioned: str, nesting: Nesting) -> int:
+    """Gives how many columns had no room."""
     terminal, now = look(), time.time()
     if names:
-        columns, further = named_columns(names, runs, terminal, now), 0
+        columns, further = named_columns(names, rows, terminal, now, nesting), 0
         shown = columns
     else:
-        columns, further = chosen_columns(runs, terminal, now, mentioned)
+        columns, further = chosen_columns(rows, terminal, now, mentioned, nesting)
         shown = choose(columns, terminal.width)
     for line in render(shown, terminal):
         say(line)
-    _say_what_is_not_shown(runs, len(columns) + further - len(shown))
-    _say_what_is_not_here(repository, runs)
+    return len(columns) + further - len(shown)
 
 
-def _show_markdown(runs: Runs, names: list[str], mentioned: str) -> None:
+def _show_markdown(runs: Sequence[RunSummary], names: list[str], mentioned: str, nesting: Nesting) -> None:
     terminal, now = Terminal(width=WIDTH_OF_MARKDOWN), time.time()
     if names:
-        columns = named_columns(names, runs, terminal, now)
+        columns = named_columns(names, runs, terminal, now, nesting)
     else:
-        columns = choose(chosen_columns(runs, terminal, now, mentioned).columns, terminal.width)
+        columns = choose(chosen_columns(runs, terminal, now, mentioned, nesting).columns, terminal.width)
     rows = [[column.cells[row].text for column in columns] for row in range(len(runs))]
     say(markdown([column.title for column in columns], rows, [column.right for column in columns]))
 
