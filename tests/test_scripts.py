@@ -85,10 +85,12 @@ def compare(project: Project, bare: Ended, launched: Ended) -> None:
 
 
 def beside_autologging(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what recording from inside a process takes: modules, its journals' descriptors and a thread."""
+    """Without what recording from inside a process takes: modules, its journals' descriptors, a thread, and torch's end."""
     inside = {**facts, "fds": sorted(target for target in facts["fds"].values() if is_the_script_s(target))}
     for name in ("modules", "path_importer_cache"):
         del inside[name]
+    if "torch" in facts["modules"]:
+        del inside["callbacks"]  # by one of ours, its switches for determinism are read when the script is done
     inside["threads"] = [name for name in facts["threads"] if name not in ("gitexp-sync", "tqdm_monitor")]
     return inside
 
