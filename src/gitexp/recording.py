@@ -315,7 +315,6 @@ class Recorder:
         """
         if not inputs or self._rank:
             return
-        content = self.repository.content
         kept = {
             path: [pointer.sha256, pointer.size_bytes]
             for read in inputs

@@ -278,6 +278,17 @@ class GitRunStore:
                 )
         return found
 
+    def texts(self, commit: str) -> Iterator[tuple[str, bytes]]:
+        """Each file of the record itself: all but code, artifacts and what is for git; inputs are pointers."""
+        for name, entry in self._root(commit).items():
+            if name in (b"code", b"artifacts", b".gitattributes"):
+                continue
+            if entry.mode == MODE_TREE:
+                for path, blob in self._walk(entry.oid, name.decode() + "/"):
+                    yield path, self._objects.read(blob)[1]
+            else:
+                yield name.decode(), self._content(entry)
+
     def artifact_blobs(self, commit: str) -> Iterator[bytes]:
         """The git blob (id) of each artifact: of the file itself, or of the pointer to it."""
         entry = self._root(commit).get(b"artifacts")
