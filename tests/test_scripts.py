@@ -85,7 +85,7 @@ def compare(project: Project, bare: Ended, launched: Ended) -> None:
 
 
 def beside_autologging(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what recording from inside a process takes: modules, its journals' descriptors, a thread, and torch's end."""
+    """Without what recording inside a process takes: modules, its journals' descriptors, a thread, torch's end."""
     inside = {**facts, "fds": sorted(target for target in facts["fds"].values() if is_the_script_s(target))}
     for name in ("modules", "path_importer_cache"):
         del inside[name]
