@@ -57,6 +57,8 @@ none is stored. {direction}
 | `plot` | `panels`: `title`, `x`, `lines` (`name`, `x`, `y`); `notes` |
 | `watch` | one document a line, each with its `event`: `run` and `end` (`run`), `points` (`metric`, `points` of step, time and value), `output` (`text`) |
 | `log` | `id`, `name`, `events` (`event`, `commit`, `author`, `time`, `changes`), `lineage` (`kind`, `commit`, `text`) |
+| `reproduce` | `verdict` (`identical`, `same`, `different`), `judgement` (the same in words), `tolerance`, `environment` (`venv`, `conda`, `current`), `before` and `after` (a run and a list of runs), `metrics` (`key`, `judgement`, `before`, `after`, `points_before`, `points_after`, `first_step`, `first_before`, `first_after`, `largest_absolute`, `largest_relative`, `noise`), `not_judged` (names), `artifacts` (`path`, `judgement`, `before`, `after`, `detail`), `output` (`judgement`, `ignored`, `line`, `before`, `after`), `causes` (`kind`, `text`), `inputs` (`name`, `place`, `detail`), `troubles`; with `--emit-dockerfile` `folder`, `files`, `notes` |
+| `verify` | `run` (an id), `complete`, `parts`: `section`, `name`, `is_there`, `detail` |
 | `push`, `pull` | `remote` (`name`, `url`), `created`, `updated`, `merged`, `behind`, `ahead` (lists of refs), `same` (a count), `refused` (the reason by ref), `artifacts` (`place`, `count`, `bytes`, `missing`: `run`, `name`, `path` and `sha256` of each) |
 | `remote` | a list of `name`, `url`, `push_url`, `refs`, `engine`, `runs`, `not_shared`, `new_there`, `artifacts` (the place), `unsent`, `unsent_bytes`, `error`; null where not known |
 | `fsck` | a list of `severity`, `where`, `what`, `advice` |
@@ -86,7 +88,7 @@ def document() -> str:
 def _exit_codes() -> Iterator[str]:
     meanings: dict[int, str] = {}
     for line in (errors.__doc__ or "").splitlines():
-        found = re.search(r"(\w+)\s+(?:exit code )?(\d)(?:\s+(.*))?$", line)
+        found = re.search(r"(\w+)\s+(?:exit code )?(\d+)(?:\s+(.*))?$", line)
         if found:
             meanings[int(found[2])] = found[3] or "another error"
     meanings |= {
@@ -96,7 +98,10 @@ def _exit_codes() -> Iterator[str]:
     }
     yield from (f"| {code} | {meaning} |" for code, meaning in sorted(meanings.items()))
     yield ""
-    yield "`gitexp run` leaves with the code of what it ran, `gitexp diff --exit-code` with 1 where the runs differ."
+    yield (
+        "`gitexp run` leaves with the code of what it ran, `gitexp diff --exit-code` with 1 where the runs differ, `gitexp "
+        "reproduce` with 1 where the results are different, `gitexp verify` with 1 where something is missing."
+    )
 
 
 def _command(name: str, command: click.Command | None) -> Iterator[str]:

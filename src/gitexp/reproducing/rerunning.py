@@ -400,4 +400,7 @@ def _causes(view: RunView, run: RunView, place: _Place) -> tuple[Cause, ...]:
     if place.environment == "current" and (is_other or view.environment is None):
         text = "It ran in the present environment, which was not built from the record (--env venv does that)."
         found.append(Cause(kind="environment", text=text))
+    if not found:
+        text = "Nothing else differs in the two records: something random that no seed reaches, or an order of work in"
+        found.append(Cause(kind="unknown", text=f"{text} parallel that is not fixed. --times measures it."))
     return tuple(found)
