@@ -30,7 +30,7 @@ from gitexp.comparing import changed_since_commit
 from gitexp.domain.comparison import FileChange, code_totals
 from gitexp.domain.environment import Environment
 from gitexp.domain.metrics import SYSTEM, History
-from gitexp.domain.run import ProjectSource, Status
+from gitexp.domain.run import Input, ProjectSource, Status
 from gitexp.reading import RunView
 
 MOST = 40
@@ -184,12 +184,17 @@ def _around(view: RunView, changed: list[FileChange] | None, terminal: Terminal)
     if project:
         rows.append(("Project", _project(project)))
     if inputs:
-        rows.append(("Inputs", [printable(f"{item.kind} {item.name}") for item in inputs]))
+        rows.append(("Inputs", [_input(item) for item in inputs]))
     for name, facts in rows:
         if facts:
             first, *rest = _wrapped(facts, ", ", terminal, indent=13)
             yield f"{terminal.paint(name.ljust(13), 'bold')}{first.strip()}"
             yield from rest
+
+
+def _input(item: Input) -> str:
+    made = f" of run {item.run}" if item.run and item.kind != "run" else ""
+    return printable(f"{item.kind} {item.name}{made}{f' ({item.context})' if item.context else ''}")
 
 
 def _code(view: RunView, changed: list[FileChange] | None) -> list[str]:
