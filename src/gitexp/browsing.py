@@ -91,6 +91,7 @@ class Browser:
         self.repository = repository
         self._orders: OrderedDict[Any, array[int]] = OrderedDict()
         self._columns: OrderedDict[Any, list[ColumnOf]] = OrderedDict()
+        self._experiments: tuple[str, dict[str, int]] = ("", {})
         self._live: list[RunSummary] = []
         self._live_at = 0.0
 
@@ -132,6 +133,17 @@ class Browser:
 
     def count(self, chosen: Selection) -> int:
         return self.page(chosen, limit=0).total
+
+    def experiments(self) -> dict[str, int]:
+        """How many runs each experiment has, live ones included, by its name."""
+        version = self.version()
+        if self._experiments[0] != version:
+            counts = dict.fromkeys(self.repository.experiments.names(), 0) | self.repository.index.experiments()
+            self._experiments = (version, counts)
+        counts = dict(self._experiments[1])
+        for run in self.live():
+            counts[run.record.experiment] = counts.get(run.record.experiment, 0) + 1
+        return dict(sorted(counts.items()))
 
     def groups(self, chosen: Selection, metrics: Sequence[str]) -> list[Group]:
         """The sealed runs that are chosen by their value of `chosen.by`, with the spread of some metrics."""

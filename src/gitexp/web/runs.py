@@ -23,7 +23,7 @@ from gitexp.errors import QueryError
 from gitexp.sparks import SPARK_POINTS, spark
 from gitexp.web import wording
 from gitexp.web.colours import colour_of, dash_of
-from gitexp.web.workspace import Workspace, answer, embedded, workspace_of
+from gitexp.web.workspace import answer, embedded, workspace_of
 from gitexp.wording import ago, number, numbers, plain, size, took
 
 FIRST_ROWS = 40
@@ -117,7 +117,7 @@ def page(request: Request) -> Response:
             chosen = replace(chosen, where="") if error.text == chosen.where else replace(chosen, sort="")
             found = browser.page(replace(chosen, group=""), offset=offset, limit=FIRST_ROWS)
         known = browser.columns(replace(chosen, group=""))
-        several = len(workspace.repository.index.experiments()) > 1 and len(chosen.experiments) != 1
+        several = len(browser.experiments()) > 1 and len(chosen.experiments) != 1
         columns = shown_columns(query.get("cols", ""), known, several=several)
         rows = rows_of(browser, found.runs, columns, known)
         state = {
@@ -141,7 +141,7 @@ def page(request: Request) -> Response:
             "rows": rows,
             "columns": columns,
             "known": known,
-            "experiments": experiments_of(workspace),
+            "experiments": browser.experiments(),
             "sorted_by": _sorted_by(chosen.sort),
             "state": embedded(state),
             "step": FIRST_ROWS,
@@ -157,9 +157,12 @@ def listing(request: Request) -> Response:
     offset, limit = _count(query.get("offset"), 0, 10**9), _count(query.get("limit"), 100, MOST_ROWS)
     with workspace.lock:
         browser = workspace.browser
-        found = browser.page(chosen, offset=offset, limit=limit)
+        try:
+            found = browser.page(chosen, offset=offset, limit=limit)
+        except QueryError as error:  # what somebody is typing: no failure of the request
+            return answer({"trouble": _told(error)})
         known = browser.columns(replace(chosen, group="") if chosen.by else chosen)
-        several = len(workspace.repository.index.experiments()) > 1 and len(chosen.experiments) != 1
+        several = len(browser.experiments()) > 1 and len(chosen.experiments) != 1
         columns = shown_columns(query.get("cols", ""), known, several=several)
         data = {
             "total": found.total,
@@ -224,15 +227,6 @@ def completing(request: Request) -> Response:
         found = workspace.browser.complete(text, _count(query.get("cursor"), len(text), len(text)))
     options = [{"text": option, "kind": kind} for option, kind in found.options]
     return answer({"start": found.start, "end": found.end, "options": options})
-
-
-def experiments_of(workspace: Workspace) -> list[tuple[str, int]]:
-    """Each experiment and how many runs it has, live ones included; those with the most recent names first."""
-    counts = dict.fromkeys(workspace.repository.experiments.names(), 0)
-    counts.update(workspace.repository.index.experiments())
-    for run in workspace.browser.live():
-        counts[run.record.experiment] = counts.get(run.record.experiment, 0) + 1
-    return sorted(counts.items())
 
 
 def shown_columns(asked: str, known: Sequence[ColumnOf], *, several: bool) -> list[Column]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
 
@@ -52,6 +53,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=1,  # pages that listen for events never hang up by themselves
         )
+        threading.Thread(target=app.state.workspace.warm, daemon=True).start()
         on_ready(f"http://{shown}:{bound}/?key={key}")
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -23,6 +23,11 @@ _TAGS = set(
     "sup sub".split()
 )
 _ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "th": {"colspan"}, "td": {"colspan"}}
+_NOT_SHOWN = re.compile(
+    r"\x1b[\]PX^_].*?(?:\x07|\x1b\\)|\x1b\[[\d;?]*[A-HJKSTfhlnsu]|[\x00-\x08\x0b\x0c\x0e-\x1a\x7f]", re.DOTALL
+)
+"""Titles, movements of the cursor, bells: what a page has no place for."""
+
 _IMAGE_SOURCES = re.compile(r"(data:image/(png|jpeg|gif|webp);|/raw/)", re.IGNORECASE)
 _BASIC = {name: number for number, name in enumerate("black red green yellow blue magenta cyan white".split())}
 
@@ -98,7 +103,8 @@ def terminal_lines(text: str) -> list[list[tuple[str, str]]]:
 
     if not text:
         return []
-    return [list(_pieces_of(line)) for line in AnsiDecoder().decode(text.removesuffix("\n"))]
+    text = _NOT_SHOWN.sub("", text.removesuffix("\n"))
+    return [list(_pieces_of(line)) for line in AnsiDecoder().decode(text)]
 
 
 def _pieces_of(line: Any) -> Iterator[tuple[str, str]]:
@@ -185,10 +191,11 @@ def diff_rows(file: FileDiff) -> list[list[dict[str, Any]]]:
 
 def _marked(html: Markup, parts: Pieces) -> Markup:
     """HTML whose text the parts cover, with what they mark inside mark elements, spans closed around them."""
-    edges, at = [], 0
+    begins, ends, at = set(), set(), 0
     for is_marked, text in parts:
         if is_marked:
-            edges.append((at, at + len(text)))
+            begins.add(at)
+            ends.add(at + len(text))
         at += len(text)
     made, place, opened = [], 0, ""
     for tag, entity, letter in _HTML_PIECE.findall(html):
@@ -196,17 +203,13 @@ def _marked(html: Markup, parts: Pieces) -> Markup:
             opened = "" if tag.startswith("</") else tag
             made.append(tag)
             continue
-        begins = any(place == begin for begin, _ in edges)
-        ends = any(place == end for _, end in edges)
         closing, opening = ("</span>", opened) if opened else ("", "")
-        if ends:
-            made.append(f"{closing}</mark>{opening}")
-        if begins:
+        if place in begins:
             made.append(f"{closing}<mark>{opening}")
         made.append(entity or letter)
         place += 1
-    if any(end >= place > begin for begin, end in edges):
-        made.append("</mark>")
+        if place in ends:
+            made.append(f"{closing}</mark>{opening}")
     return Markup("".join(made))
 
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gitexp import __version__
-from gitexp.browsing import Browser
+from gitexp.browsing import Browser, Selection
 from gitexp.domain.identity import is_run_id
 from gitexp.errors import NotFound
 from gitexp.repo import Repository
@@ -49,6 +49,13 @@ class Workspace:
     @cached_property
     def browser(self) -> Browser:
         return Browser(self.repository)
+
+    def warm(self) -> None:
+        """Look for what the first page needs, so that it is there when somebody comes."""
+        with self.lock:
+            self.browser.page(Selection(), limit=0)
+            self.browser.columns(Selection())
+            self.browser.experiments()
 
     @cached_property
     def name(self) -> str:
@@ -84,9 +91,9 @@ def workspace_of(request: Request) -> Workspace:
 
 
 def link(path: str, /, **query: object) -> str:
-    """An address of ours; what is None or empty is left out."""
-    kept = [(key, str(value)) for key, value in query.items() if value not in (None, "", ())]
-    return quote(path) + (f"?{urlencode(kept)}" if kept else "")
+    """An address of ours; what is None or empty is left out, of a tuple each item is said."""
+    kept = {key: value for key, value in query.items() if value not in (None, "", ())}
+    return quote(path) + (f"?{urlencode(kept, doseq=True)}" if kept else "")
 
 
 def answer(data: Any, *, status: int = 200) -> Response:

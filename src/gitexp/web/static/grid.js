@@ -152,8 +152,9 @@ export class Grid {
     line.row.setAttribute("aria-rowindex", index + 2);
     line.row.id = `row-${index}`;
     const data = segment instanceof Rows ? segment.row(at) : segment.data;
-    if (line.shown === data && data) return;
+    if (line.shown === data && data && line.isOpen === segment.open) return;
     line.shown = data;
+    line.isOpen = segment.open;
     const isRun = segment instanceof Rows;
     line.row.className = !data ? "blank" : isRun ? (data.deleted ? "deleted" : "") : "group";
     line.pick.hidden = !isRun;

@@ -31,7 +31,7 @@ function asked(more = {}) {
 }
 
 /** Ask for something else: change the address and show what it says. */
-async function change(changes, { replace = false } = {}) {
+async function change(changes, { replace = false, isTyping = false } = {}) {
   for (const [name, value] of Object.entries(changes)) {
     query.delete(name);
     if (Array.isArray(value)) value.forEach((one) => query.append(name, one));
@@ -39,31 +39,32 @@ async function change(changes, { replace = false } = {}) {
   }
   query.delete("offset");
   const address = `/runs${query.size ? `?${query}` : ""}`;
-  if (replace) history.replaceState(null, "", address);
+  if (replace || isTyping) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
-  await reload();
+  await reload({ isTyping });
 }
 
-const load = (more) => async (offset, limit) => {
-  const found = await getJSON(`/api/runs?${asked({ ...more, offset, limit })}`);
-  return found;
-};
+const load = (more) => (offset, limit) => getJSON(`/api/runs?${asked({ ...more, offset, limit })}`);
 
 let newest = 0;
-async function reload({ keep = false } = {}) {
+async function reload({ keep = false, isTyping = false } = {}) {
   const mine = ++newest;
   try {
     const from = keep && !query.get("by") ? Math.max(0, Math.floor(box.scrollTop / grid.height / 100) * 100) : 0;
     const found = await getJSON(`/api/runs?${asked({ offset: from, limit: 100 })}`);
+    if (mine !== newest) return;
+    if (found.trouble) {
+      const isUnfinished = isTyping && found.trouble.position >= [...(found.trouble.text ?? "").trimEnd()].length;
+      if (!isUnfinished) showTrouble(found.trouble);
+      return;
+    }
     const byGroup = query.get("by") ? await getJSON(`/api/groups?${withGroup()}`) : null;
     if (mine !== newest) return;
     showTrouble(null);
     groups = byGroup?.groups ?? null;
     show(found, from, keep);
   } catch (error) {
-    if (mine !== newest) return;
-    if (error.told?.position !== undefined) showTrouble(error.told);
-    else fail(error);
+    if (mine === newest) fail(error);
   }
 }
 function withGroup() { const found = asked(); found.set("by", query.get("by")); return found; }
@@ -190,7 +191,8 @@ function exports(ids) {
 // The tools above the table
 
 const where = new SearchBox($("#where"), (text, isTyping) => {
-  if (text.trim() !== (query.get("where") || "")) change({ where: text.trim() }, { replace: isTyping });
+  if (text.trim() !== (query.get("where") || "")) change({ where: text.trim() }, { isTyping });
+  else if (!isTyping) reload();
 });
 
 $("#group-by").addEventListener("click", async (event) => {

@@ -24,7 +24,8 @@ export class SearchBox {
   #typed() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.search(this.input.value, true), 220);
-    this.#suggest();
+    clearTimeout(this.suggesting);
+    this.suggesting = setTimeout(() => this.#suggest(), 50);
   }
 
   async #suggest() {
