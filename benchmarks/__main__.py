@@ -20,6 +20,7 @@ from benchmarks import (
     listing,
     printing,
     recording,
+    reproducing,
     sharing,
     startup,
     table,
@@ -39,6 +40,7 @@ GROUPS = (
     artifacts,
     artifact_places,
     sharing,
+    reproducing,
     footprint,
 )
 ROWS = [row for group in GROUPS for row in group.ROWS]
