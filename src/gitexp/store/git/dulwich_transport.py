@@ -23,7 +23,7 @@ from gitexp.store.git.credentials import Credentials, CredentialSource
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.listing import decoded
 from gitexp.store.git.packs import encode_entry
-from gitexp.store.git.receiving import IncomingPack
+from gitexp.store.git.receiving import ApartPack, IncomingPack
 from gitexp.store.git.remotes import kind_of
 from gitexp.store.git.repository import GitRepository
 from gitexp.store.git.transport import Made, OnBytes, PushPlan, PushReport, find_git
@@ -73,8 +73,7 @@ class DulwichTransport:
         asked = [want.encode() for want in wants]
 
         def fetch(client: Any, path: Any) -> None:
-            objects = ObjectDatabase(folder)
-            with IncomingPack(self._git, objects, self._executable, object_dir=folder, most_bytes=most_bytes) as pack:
+            with ApartPack(folder, most_bytes) as pack:
                 client.fetch_pack(path, lambda *_, **__: asked, _Haves(()), _guarded(pack.write), ref_prefix=_NO_REF)
                 _guarded(pack.finish)()
 

@@ -28,7 +28,7 @@ from gitexp.store.git.objects import (
     encode_tree,
     object_id,
 )
-from gitexp.store.git.packs import KINDS, PackWriter, apply_delta
+from gitexp.store.git.packs import KINDS, PackWriter, apply_delta, encode_index
 from gitexp.store.git.repository import GitRepository
 
 HARMLESS = (
@@ -41,6 +41,8 @@ HARMLESS = (
 _SMALL = 1 << 20
 _OFS_DELTA, _REF_DELTA = 6, 7
 _LARGEST_OBJECT = 1 << 31
+_LARGEST_APART = 16 << 20
+_FORGET_EVERY = 8 << 20
 _REFUSED_NAMES = ("", ".", "..", ".git", "git~1")
 _UNSEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 _OUR_DISK = ("no space left", "file too large", "quota", "read-only file system", "input/output error")
@@ -54,25 +56,14 @@ class IncomingPack:
     executable, a larger one is read along by its `index-pack`, in C; else it waits in a temporary file.
 
     Args:
-        objects: what lies in `object_dir`, an object directory; the repository's own where that is left out.
-        most_bytes: a pack that is larger is refused.
+        objects: the repository's.
     """
 
-    def __init__(
-        self,
-        git: GitRepository,
-        objects: ObjectDatabase,
-        executable: str | None,
-        *,
-        object_dir: str | None = None,
-        most_bytes: int = 1 << 40,
-    ) -> None:
+    def __init__(self, git: GitRepository, objects: ObjectDatabase, executable: str | None) -> None:
         self._git = git
         self._objects = objects
         self._executable = executable
-        self._object_dir = object_dir or git.object_dir
-        self._folder = f"{self._object_dir}/pack"
-        self._most_bytes = most_bytes
+        self._folder = f"{git.object_dir}/pack"
         self._process: subprocess.Popen[bytes] | None = None
         self._file: IO[bytes] | None = None
         self._small: list[bytes] = []
@@ -97,8 +88,6 @@ class IncomingPack:
 
     def write(self, data: bytes) -> int:
         self.received += len(data)
-        if self.received > self._most_bytes:
-            raise RemoteFailed(f"The remote sends more than the {self._most_bytes:,} bytes that this can have.")
         if self._process is None and self._file is None:
             self._small.append(data)
             if self.received > _SMALL:
@@ -144,7 +133,7 @@ class IncomingPack:
             env={
                 **self._git.environ,
                 "GIT_DIR": self._git.git_dir,
-                "GIT_OBJECT_DIRECTORY": self._object_dir,
+                "GIT_OBJECT_DIRECTORY": self._git.object_dir,
                 "LC_ALL": "C",
             },
         )
@@ -187,6 +176,61 @@ class IncomingPack:
             raise RemoteFailed(f"What the remote sent cannot be taken in: {str(error).rstrip('.')}.") from error
         finally:
             writer.abandon()
+
+
+class ApartPack:
+    """A pack that arrives for a folder of its own, from which content is read once: it is kept as it came, and indexed.
+
+    git's `index-pack` looks three times as long at large blobs, because it expects attacks on their ids. What is read
+    from here is known by its SHA-256.
+
+    Args:
+        folder: an object directory; it is removed by whoever made it.
+        most_bytes: a pack that is larger is refused.
+    """
+
+    def __init__(self, folder: str, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._received = 0
+        os.makedirs(f"{folder}/pack", exist_ok=True)
+        self._path = f"{folder}/pack/pack-{'0' * 40}"
+        self._file = open(f"{self._path}.pack", "xb", buffering=0)  # noqa: SIM115 (until the pack is whole)
+
+    def __enter__(self) -> ApartPack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> int:
+        self._received += len(data)
+        if self._received > self._most_bytes:
+            raise RemoteFailed(f"The remote sends more than the {self._most_bytes:,} bytes that this can have.")
+        with durable.storing(self._folder):
+            durable.write_all(self._file.fileno(), data)
+        return len(data)
+
+    def finish(self) -> None:
+        """Index what came.
+
+        Raises:
+            RemoteFailed: it is no sound pack.
+            StorageFailed: the disk is full, read-only or failing.
+        """
+        if not self._received:
+            return
+        entries: dict[bytes, tuple[int, int]] = {}
+        try:
+            with open(f"{self._path}.pack", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                pack = _PackFile(data, ObjectDatabase(self._folder), largest=_LARGEST_APART, most_kept=self._most_bytes)
+                for start, kind, content in pack.located():
+                    entries[object_id(kind, content)] = (start, 0)  # nobody copies entries from here
+                checksum = data[-20:]
+        except (CorruptData, IndexError, ValueError, zlib.error) as error:
+            raise RemoteFailed(f"What the remote sent cannot be taken in: {error}.") from error
+        with durable.storing(self._folder), open(f"{self._path}.idx", "xb") as index:
+            index.write(encode_index(entries, checksum))
 
 
 class _Links:
@@ -246,45 +290,84 @@ def _plain(name: bytes) -> str:
 
 
 class _PackFile:
-    """A pack without an index, taken apart. Deltas are applied in an order in which each base is known."""
+    """A pack without an index, taken apart. Deltas are applied in an order in which each base is known.
 
-    def __init__(self, data: bytes | mmap.mmap, objects: ObjectDatabase) -> None:
+    Args:
+        largest: what is larger is refused.
+        most_kept: how many bytes of bases may be in memory.
+    """
+
+    def __init__(
+        self,
+        data: bytes | mmap.mmap,
+        objects: ObjectDatabase,
+        *,
+        largest: int = _LARGEST_OBJECT,
+        most_kept: int = 1 << 62,
+    ) -> None:
         self._data = data
         self._objects = objects
-        self._known: dict[int | bytes, tuple[str, bytes]] = {}
+        self._largest = largest
+        self._may_keep = most_kept
+        self._known: dict[int, tuple[str, bytes]] = {}
+        self._names: dict[bytes, int] | None = None
         self._entries: dict[int, tuple[int, int, int, int | bytes]] = {}
         """By offset: type code, where the content begins, its size, and a delta's base: its offset or its id."""
+        self._forgotten = 0
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
-        if self._data[:4] != b"PACK" or len(self._data) < 32:
-            raise CorruptData("it is no pack")
-        with memoryview(self._data) as view, view[:-20] as body:
-            if hashlib.sha1(body, usedforsecurity=False).digest() != self._data[-20:]:
-                raise CorruptData("it is cut short, or damaged")
+        """Kind and content of each, once the pack is known to be as it was sent."""
+        self._begin()
+        digest = hashlib.sha1(usedforsecurity=False)
+        for start in range(0, len(self._data) - 20, _FORGET_EVERY):
+            digest.update(self._data[start : min(start + _FORGET_EVERY, len(self._data) - 20)])
+            self._forget(start)
+        if digest.digest() != self._data[-20:]:
+            raise CorruptData("it is cut short, or damaged")
+        return ((kind, content) for _, kind, content in self.located())
+
+    def located(self) -> Iterator[tuple[int, str, bytes]]:
+        """Each entry's offset, and the kind and content of its object; those that are no deltas first."""
+        self._begin()
         position = 12
+        waiting = []
         for _ in range(int.from_bytes(self._data[8:12], "big")):
-            position = self._survey(position)
-        bases = {base for _, _, _, base in self._entries.values()}
-        by_id = any(code == _REF_DELTA for code, _, _, _ in self._entries.values())
-        waiting = list(self._entries)
+            start = position
+            code, at, size, _ = self._entries[start] = self._survey(start)
+            content, position = self._inflate(at, size)
+            if code in KINDS:
+                yield start, KINDS[code], content
+            else:
+                waiting.append(start)
+            self._forget(start)
+        if position != len(self._data) - 20:
+            raise CorruptData("something stands behind its end")
+        if any(isinstance(self._entries[start][3], bytes) for start in waiting):
+            self._name_all()
+        bases = {self._entries[start][3] for start in waiting}
         while waiting:
             left = []
             for start in waiting:
-                found = self._whole(start)
+                found = self._undelta(start)
                 if found is None:
                     left.append(start)
                     continue
-                if start in bases:
-                    self._known[start] = found
-                if by_id:
-                    self._known[object_id(*found)] = found
-                yield found
+                if self._names is not None:
+                    self._names[object_id(*found)] = start
+                if start in bases or self._names is not None:
+                    self._keep(start, found)
+                yield start, *found
+                self._forget(start)
             if len(left) == len(waiting):
                 raise CorruptData("a delta has no base")
             waiting = left
 
-    def _survey(self, start: int) -> int:
-        """Note an entry; gives where the next one begins."""
+    def _begin(self) -> None:
+        if self._data[:4] != b"PACK" or len(self._data) < 32:
+            raise CorruptData("it is no pack")
+
+    def _survey(self, start: int) -> tuple[int, int, int, int | bytes]:
+        """What `_entries` knows of an entry."""
         code, size, position = self._head(start)
         base: int | bytes = 0
         if code == _OFS_DELTA:
@@ -294,19 +377,50 @@ class _PackFile:
             base, position = self._data[position : position + 20], position + 20
         elif code not in KINDS:
             raise CorruptData("an object has an unknown type")
-        if size > _LARGEST_OBJECT:
+        if size > self._largest:
             raise CorruptData("an object is too large")
-        self._entries[start] = (code, position, size, base)
-        return self._inflate(position, size)[1]
+        return code, position, size, base
 
-    def _whole(self, start: int) -> tuple[str, bytes] | None:
-        code, position, size, base = self._entries[start]
-        if code in KINDS:
-            return KINDS[code], self._inflate(position, size)[0]
-        found = self._known.get(base)
-        if found is None and isinstance(base, bytes) and self._objects.contains(base):
-            found = self._objects.read(base)
+    def _name_all(self) -> None:
+        """Find out where each object is that a delta may name by its id."""
+        self._names = {}
+        for start, (code, position, size, _) in self._entries.items():
+            if code in KINDS:
+                self._names[object_id(KINDS[code], self._inflate(position, size)[0])] = start
+                self._forget(start)
+
+    def _undelta(self, start: int) -> tuple[str, bytes] | None:
+        """The object that a delta makes; None where its base is not known yet."""
+        _, position, size, base = self._entries[start]
+        if isinstance(base, bytes):
+            base = (self._names or {}).get(base, base)
+        if isinstance(base, bytes):
+            found = self._objects.read(base) if self._objects.contains(base) else None
+        else:
+            found = self._known.get(base) or self._base_at(base)
         return found and (found[0], apply_delta(found[1], self._inflate(position, size)[0]))
+
+    def _base_at(self, start: int) -> tuple[str, bytes] | None:
+        """The object that begins there, if it is no delta; it is kept, as a base is often one for many."""
+        code, position, size, _ = self._entries.get(start, (0, 0, 0, 0))
+        if code not in KINDS:
+            return None
+        found = KINDS[code], self._inflate(position, size)[0]
+        self._keep(start, found)
+        return found
+
+    def _keep(self, start: int, found: tuple[str, bytes]) -> None:
+        self._known[start] = found
+        self._may_keep -= len(found[1])
+        if self._may_keep < 0:
+            raise CorruptData("its deltas take too much memory")
+
+    def _forget(self, position: int) -> None:
+        """Let go of what is mapped, now and then; it would count as our memory."""
+        if position - self._forgotten >= _FORGET_EVERY or position < self._forgotten:
+            self._forgotten = position
+            if isinstance(self._data, mmap.mmap):
+                self._data.madvise(mmap.MADV_DONTNEED)
 
     def _inflate(self, position: int, size: int) -> tuple[bytes, int]:
         """The content that begins there, and where it ends. No more is made of it than it says it is."""
