@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gitexp
 from gitexp.comparing import (
     changed_since_commit,
     code_diff,
@@ -25,6 +26,7 @@ from gitexp.domain.direction import Direction, best, direction
 from gitexp.domain.identity import run_id
 from gitexp.domain.run import CodeState, Run, RunRecord, Status
 from gitexp.domain.summary import RunSummary
+from gitexp.lineup import line_up
 from gitexp.reading import LiveSource, RunView
 from gitexp.repo import Repository
 from sealed_runs import seal
@@ -213,6 +215,45 @@ def test_git_applies_the_diff_of_the_code(
     if patch:
         git("apply", "--cached", "--whitespace=nowarn", "-", cwd=folder, given=patch)
     assert git("write-tree", cwd=folder).strip() == after_tree
+
+
+def test_what_earlier_runs_made_is_no_difference_in_code(
+    repo_dir: Path, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Untracked files that are as an earlier run left them; edited, tracked, and merely logged ones do differ."""
+    monkeypatch.chdir(repo_dir)
+    (repo_dir / "tracked.txt").write_text("0")
+    git("add", "tracked.txt", cwd=repo_dir)
+    git("commit", "-qm", "tracked", cwd=repo_dir)
+
+    def train(name: str, number: int) -> RunView:
+        (repo_dir / "logged.py").write_text(f"print({number})")
+        with gitexp.start_run(name):
+            for path, text in (("out.txt", f"{number}"), ("big.bin", f"{number}" * 70_000), ("edited.txt", "1")):
+                (repo_dir / path).write_text(text)
+                gitexp.log_artifact(path)
+            (repo_dir / "tracked.txt").write_text(f"{number}")
+            gitexp.log_artifact("tracked.txt")
+            gitexp.log_artifact("logged.py")
+        return gitexp.get_run(name)
+
+    first, second = train("first", 1), train("second", 2)
+    (repo_dir / "edited.txt").write_text("by hand")
+    third = train("third", 3)
+    repository = Repository.open(repo_dir)
+    for before, after, changed, outputs in (
+        (first, second, ["logged.py", "tracked.txt"], ["big.bin", "edited.txt", "out.txt"]),
+        (second, third, ["edited.txt", "logged.py", "tracked.txt"], ["big.bin", "out.txt"]),
+        (third, first, ["edited.txt", "logged.py", "tracked.txt"], ["big.bin", "out.txt"]),
+    ):
+        found = compare(repository, before, after)
+        assert [file.path for file in found.code or ()] == changed
+        assert list(found.outputs) == outputs
+        assert all(f"b/{path}" in "".join(code_diff(repository, before, after)) for path in (*changed, *outputs))
+    again = [gitexp.get_run(gitexp.start_run(name).end() or "") for name in ("fourth", "fifth")]
+    assert compare(repository, *again).same
+    lineup = line_up(repository, [first, second, *again])
+    assert [code and (code.group, code.files) for code in lineup.code] == [(0, 0), (1, 2), (2, 2), (2, 2)]
 
 
 def test_modes_links_and_binary_files_are_told_apart(repo_dir: Path, git: Git) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -21,6 +22,7 @@ from gitexp.domain.comparison import (
     metric_changes,
 )
 from gitexp.domain.environment import Environment
+from gitexp.domain.pointer import SMALL, Pointer
 from gitexp.domain.run import RunRecord
 from gitexp.domain.summary import RunSummary
 from gitexp.errors import GitexpError
@@ -35,6 +37,7 @@ from gitexp.store.git.objects import (
     TreeEntry,
     decode_commit,
     decode_tree,
+    object_id,
 )
 from gitexp.store.runs import RunEvent
 
@@ -45,6 +48,9 @@ MOST_PAIRS = 3_000_000
 
 MOST_LOOKED_INTO = 100
 """Artifacts whose content is compared."""
+
+MOST_TRACED = 1_000
+"""Files that differ; of more it is not found out which of them earlier runs made."""
 
 _PLAIN_PATH = re.compile(r'[^\x00-\x1f"\\\x7f-\U0010ffff]+')
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
@@ -78,11 +84,13 @@ class Origin:
 
 def compare(repository: Repository, before: RunView, after: RunView) -> Comparison:
     """Everything that differs between two runs."""
+    code, outputs = _compare_code(repository, before, after)
     return Comparison(
         record=changes(record_of(before.record), record_of(after.record)),
         params=changes(before.params, after.params),
         metrics=metric_changes(before.metrics, after.metrics),
-        code=_compare_code(repository, before, after),
+        code=code,
+        outputs=outputs,
         python=changes(machine_of(before.environment), machine_of(after.environment)),
         packages=changes(packages_of(before.environment), packages_of(after.environment)),
         artifacts=changes(artifacts_of(before), artifacts_of(after)),
@@ -210,11 +218,86 @@ def artifacts_of(run: RunView) -> dict[str, ArtifactState]:
     }
 
 
-def _compare_code(repository: Repository, before: RunView, after: RunView) -> tuple[FileChange, ...] | None:
+def _compare_code(
+    repository: Repository, before: RunView, after: RunView
+) -> tuple[tuple[FileChange, ...] | None, tuple[str, ...]]:
     if before.code.tree is None or after.code.tree is None:
-        return None
-    pairs = tree_pairs(repository.objects, before.code.tree, after.code.tree)
-    return tuple(_file_change(repository.objects, pair) for pair in pairs)
+        return None, ()
+    pairs, outputs = code_pairs(repository, before, after)
+    return tuple(_file_change(repository.objects, pair) for pair in pairs), tuple(outputs)
+
+
+def code_pairs(repository: Repository, before: RunView, after: RunView) -> tuple[list[FilePair], list[str]]:
+    """The files of the code of two runs that differ, and the paths of those that differ only as outputs.
+
+    These are files that git does not track and an earlier run made. Without captured code there are none.
+    """
+    if before.code.tree is None or after.code.tree is None:
+        return [], []
+    pairs = list(tree_pairs(repository.objects, before.code.tree, after.code.tree))
+    made_before = _made_earlier(repository, before, {pair.path: pair.before for pair in pairs})
+    made_after = _made_earlier(repository, after, {pair.path: pair.after for pair in pairs})
+    outputs = [
+        pair.path
+        for pair in pairs
+        if (pair.before is None or pair.path in made_before) and (pair.after is None or pair.path in made_after)
+    ]
+    left_out = set(outputs)
+    return [pair for pair in pairs if pair.path not in left_out], outputs
+
+
+def _made_earlier(repository: Repository, run: RunView, files: Mapping[str, tuple[int, str] | None]) -> set[str]:
+    """Which files of a run's code git did not track and an earlier run made just so, by their paths.
+
+    Made means that the earlier run has the file as an artifact of that path and did not begin with it: a script that
+    logs its own source makes nothing.
+    """
+    code, objects = run.record.code, repository.objects
+    there = {path: file[1] for path, file in files.items() if file is not None and file[0] != MODE_GITLINK}
+    if code is None or len(there) > MOST_TRACED:
+        return set()
+    try:
+        base = None if code.commit is None else decode_commit(objects.read(bytes.fromhex(code.commit))[1]).tree
+        untracked = {path: blob for path, blob in there.items() if _blob_at(objects, base, path) is None}
+        if not untracked:
+            return set()
+        kept = {path: _as_artifact(objects, blob) for path, blob in untracked.items()}
+        repository.index.refresh()
+        makers = repository.index.makers(set(kept.values()), repository.runs.artifact_blobs)
+        return {
+            path
+            for path, blob in kept.items()
+            if any(_has_made(objects, maker, run, path, blob, untracked[path]) for maker in makers.get(blob, ()))
+        }
+    except GitexpError:  # not all objects came along: then nothing is known of it
+        return set()
+
+
+def _has_made(objects: ObjectDatabase, maker: RunSummary, run: RunView, path: str, artifact: str, code: str) -> bool:
+    if maker.commit is None or maker.record.start >= run.record.start:
+        return False
+    tree = decode_commit(objects.read(bytes.fromhex(maker.commit))[1]).tree
+    return _blob_at(objects, tree, f"artifacts/{path}") == artifact and _blob_at(objects, tree, f"code/{path}") != code
+
+
+def _as_artifact(objects: ObjectDatabase, blob: str) -> str:
+    """The blob as which a file of the code would be an artifact: large ones are pointers there."""
+    data = objects.read(bytes.fromhex(blob))[1]
+    if len(data) <= SMALL:
+        return blob
+    pointer = Pointer(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    return object_id("blob", pointer.to_bytes()).hex()
+
+
+def _blob_at(objects: ObjectDatabase, tree: str | None, path: str) -> str | None:
+    """The blob (hex id) at a path of a tree; None where there is no file."""
+    *folders, name = os.fsencode(path).split(b"/")
+    at = None if tree is None else bytes.fromhex(tree)
+    for folder in folders:
+        entry = _entries(objects, at).get(folder)
+        at = entry.oid if entry and entry.mode == MODE_TREE else None
+    entry = _entries(objects, at).get(name)
+    return entry.oid.hex() if entry and entry.mode != MODE_TREE else None
 
 
 def _state(repository: Repository, ref: str, commit: str) -> dict[str, Any] | None:

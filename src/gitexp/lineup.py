@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
-from gitexp.comparing import artifacts_of, machine_of, packages_of, record_of, tree_pairs
+from gitexp.comparing import FilePair, artifacts_of, code_pairs, machine_of, packages_of, record_of
 from gitexp.domain.direction import Direction, direction
 from gitexp.domain.lineup import CodeOf, Lineup, Row, Section, groups_of, rows_of
 from gitexp.domain.metrics import History
@@ -56,17 +56,18 @@ def line_up(
 
 
 def _code(repository: Repository, runs: Sequence[RunView]) -> tuple[CodeOf | None, ...]:
-    """The code of each run, and how far it is from that of the first run that has some."""
-    trees = [run.code.tree for run in runs]
-    captured = list(dict.fromkeys(tree for tree in trees if tree is not None))
-    files: dict[str, int] = {}
-    for tree in captured:
+    """The code of each run, and how far it is from that of the first run that has some; without earlier outputs."""
+    first = next((run for run in runs if run.code.tree is not None), None)
+    differences: list[tuple[FilePair, ...] | None] = []
+    for run in runs:
         try:
-            files[tree] = sum(1 for _ in tree_pairs(repository.objects, captured[0], tree))
+            has_code = first is not None and run.code.tree is not None
+            differences.append(tuple(code_pairs(repository, first or run, run)[0]) if has_code else None)
         except GitexpError:  # the objects did not come along
-            continue
-    numbers = dict(zip(captured, groups_of(captured), strict=True))
-    return tuple(CodeOf(group=numbers[tree], files=files[tree]) if tree in files else None for tree in trees)
+            differences.append(None)
+    known = [tuple((pair.path, pair.after) for pair in pairs) for pairs in differences if pairs is not None]
+    groups = iter(groups_of(known))
+    return tuple(None if pairs is None else CodeOf(group=next(groups), files=len(pairs)) for pairs in differences)
 
 
 def _steps(runs: Sequence[RunView], at: str) -> tuple[int | None, ...]:

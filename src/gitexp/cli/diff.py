@@ -109,6 +109,7 @@ def _to_json(before: RunView, after: RunView, found: Comparison, lines: Iterable
         "params": [asdict(change) for change in found.params],
         "metrics": [asdict(change) for change in found.metrics],
         "code": None if found.code is None else [_file_to_json(file) for file in found.code],
+        "outputs_in_code": list(found.outputs),
         "environment": [asdict(change) for change in found.python],
         "packages": [asdict(change) for change in found.packages],
         "artifacts": [asdict(change) for change in found.artifacts],

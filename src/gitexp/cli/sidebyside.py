@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gitexp.cli.table import Cell, Column, choose, cut_middle, markdown, pad, render, width
+from gitexp.cli.table import Cell, Column, choose, cut, cut_middle, markdown, pad, render, width
 from gitexp.cli.terminal import Terminal, printable
 from gitexp.cli.values import ago, number, percent, plain, plural, signed, size, status_cell, took
 from gitexp.comparing import git_diff_command
@@ -70,6 +70,7 @@ def as_text(
         if section.title == "Metrics":
             yield ""
             yield from _code_as_text(found.code, terminal)
+            yield from _outputs_as_text(found.outputs, terminal)
     command = git_diff_command(before, after)
     if command:
         yield ""
@@ -96,6 +97,8 @@ def as_markdown(
     if found.code:
         files = [[printable(file.path), file.kind.value, _counts(file)] for file in found.code[:MOST]]
         parts.append(markdown(["code", "change", "lines"], files, [False, False, True]))
+    if found.outputs:
+        parts.append(_outputs(found.outputs))
     if len(parts) == 1:
         parts.append("No difference.")
     command = git_diff_command(before, after)
@@ -226,6 +229,16 @@ def _code_as_text(code: Sequence[FileChange] | None, terminal: Terminal) -> Iter
     yield from render(columns, terminal, titles=False)
     if len(code) > len(shown):
         yield terminal.paint(f"  and {plural(len(code) - len(shown), 'file')} more", "dim")
+
+
+def _outputs_as_text(outputs: Sequence[str], terminal: Terminal) -> Iterator[str]:
+    if outputs:
+        yield terminal.paint(cut(f"  {_outputs(outputs)}", terminal.width, terminal.ellipsis), "dim")
+
+
+def _outputs(outputs: Sequence[str]) -> str:
+    """Files that are no code, although they lay beside it."""
+    return f"Without {plural(len(outputs), 'output')} of earlier runs: {', '.join(map(printable, outputs[:MOST]))}"
 
 
 def _bar(file: FileChange, most: int) -> str:

@@ -89,8 +89,9 @@ class Comparison:
     """Two runs side by side. Every section but `code` also lists what is the same; `differing` picks the rest.
 
     `record` compares status, duration, command, author, host, and the code's commit. `code` holds only files that
-    differ; it is None where a run has no code. `python` compares interpreter and machine, `packages` the versions,
-    `artifacts` the `ArtifactState` of each path.
+    differ; it is None where a run has no code. `outputs` are paths of others that differ too, but that earlier runs
+    made and git does not track: they lay about when the runs began. `python` compares interpreter and machine,
+    `packages` the versions, `artifacts` the `ArtifactState` of each path.
     """
 
     record: tuple[Change, ...]
@@ -100,6 +101,7 @@ class Comparison:
     python: tuple[Change, ...]
     packages: tuple[Change, ...]
     artifacts: tuple[Change, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
