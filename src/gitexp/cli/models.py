@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -40,6 +41,8 @@ class Address(click.ParamType):  # type: ignore[type-arg]
 
 
 MODEL = Address()
+_ENV = "own: with what the model was saved with, built once and kept; current: the Python that runs gitexp."
+_TRUST = "Let somebody else's model run code that it brings along, as a pickle does."
 _reason = click.option("-m", "--message", "reason", default="", metavar="TEXT", help="Why: it goes into the audit log.")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
@@ -260,6 +263,79 @@ def restore(address: str, reason: str) -> None:
     """Bring a removed model, or one version of it, back."""
     _registry().restore(address, reason=reason)
     tell(f"Restored {printable(address)}.")
+
+
+@command.command(short_help="Let a model answer over HTTP.")
+@click.argument("uri", metavar="MODEL", type=MODEL)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("-p", "--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("-w", "--workers", type=click.IntRange(1), default=1, show_default=True, help="How many answer at once.")
+@click.option("--env", type=click.Choice(["current", "own"]), default="own", show_default=True, help=_ENV)
+@click.option("--trust", is_flag=True, help=_TRUST)
+def serve(uri: str, host: str, port: int, workers: int, env: str, trust: bool) -> None:
+    """Let MODEL (NAME/VERSION, NAME@ALIAS, runs:/RUN/PATH or a folder) answer at /invocations, until Ctrl-C.
+
+    It speaks MLflow's scoring protocol: JSON with dataframe_split, dataframe_records, instances or inputs, or CSV.
+
+    \b
+    gitexp models serve nyc-taxi@champion
+    curl -H 'Content-Type: application/json' -d '{"inputs": {"x": [1, 2]}}' http://127.0.0.1:5000/invocations
+    """
+    from gitexp.models.serving import prepare_service  # here and below: few commands touch models
+
+    service = prepare_service(model_uri(uri), host=host, port=port, workers=workers, env=env, trust=trust, say=tell)
+    tell(f"{printable(uri)} answers at http://{host}:{port}/invocations. Ctrl-C ends it.")
+    os.execve(service.command[0], service.command, dict(service.environ))
+
+
+@command.command(short_help="Ask a model about a file.")
+@click.argument("uri", metavar="MODEL", type=MODEL)
+@click.option("-i", "--input", "source", type=click.File("rb"), default="-", help="CSV or JSON; stdin by default.")
+@click.option("-o", "--output", "target", type=click.File("wb"), default="-", help="Where the answer goes.")
+@click.option("-t", "--content-type", type=click.Choice(["json", "csv"]), help="Default: as the file is named.")
+@click.option("--trust", is_flag=True, help=_TRUST)
+def predict(uri: str, source: Any, target: Any, content_type: str | None, trust: bool) -> None:
+    """Ask MODEL about CSV, or JSON as its server takes it; the answer is JSON. The current environment is used.
+
+    \b
+    gitexp models predict nyc-taxi@champion -i new.csv
+    """
+    from gitexp.models.loading import load_pyfunc
+    from gitexp.models.scoring import CSV, JSON, read_request, write_answer
+
+    is_csv = content_type == "csv" or (content_type is None and str(source.name).endswith(".csv"))
+    model = load_pyfunc(model_uri(uri), trust=trust)
+    inputs = model.signature.inputs if model.signature else None
+    question = read_request(CSV if is_csv else JSON, source.read(), inputs)
+    target.write(write_answer(model.predict(question.data, question.params)) + b"\n")
+
+
+@command.command(name="build-docker", short_help="Write a Dockerfile that serves a model.")
+@click.argument("uri", metavar="MODEL", type=MODEL)
+@click.option("-o", "--output", "folder", default="image", show_default=True, help="The new folder for it.")
+def build_docker(uri: str, folder: str) -> None:
+    """Write a folder with a Dockerfile and all that it copies: MODEL, and the gitexp that serves it."""
+    from gitexp.models.serving import write_image
+
+    write_image(model_uri(uri), folder)
+    tell(f"Wrote {printable(folder)}. Type: docker build -t model {printable(folder)}")
+
+
+@command.command(short_help="Write a model's files into a folder.")
+@click.argument("uri", metavar="MODEL", type=MODEL)
+@click.option("-o", "--output", "folder", required=True, help="The new folder for them.")
+def export(uri: str, folder: str) -> None:
+    """Write MODEL's files into a new folder, which MLflow and whoever takes its models can load."""
+    from gitexp.models.loading import export_model
+
+    export_model(model_uri(uri), folder)
+    tell(f"Wrote {printable(uri)} into {printable(folder)}.")
+
+
+def model_uri(text: str) -> str:
+    """The address of a model: `nyc-taxi@champion` stands for `models:/nyc-taxi@champion`."""
+    is_folder = os.path.isdir(text)
+    return text if is_folder or ":" in text else f"models:/{text}"
 
 
 def version_to_json(model: RegisteredModel, version: ModelVersion) -> dict[str, Any]:

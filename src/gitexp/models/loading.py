@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,6 +84,18 @@ def find_model(uri: str, repository: Repository | None = None) -> FoundModel:
     return FoundModel(folder=folder, author=author, file=_read_file(folder))
 
 
+def export_model(uri: str, folder: str, *, repository: Repository | None = None) -> None:
+    """Write a model's files into a new folder.
+
+    Raises:
+        UsageError: it is there and not empty.
+        NotFound, CorruptData
+    """
+    if os.path.isdir(folder) and os.listdir(folder):
+        raise UsageError(f"The folder '{folder}' is not empty.", hint="Name a new one.")
+    shutil.copytree(find_model(uri, repository).folder, folder, dirs_exist_ok=True)
+
+
 def _load(found: FoundModel, name: str, trust: bool, uri: str) -> Any:
     kind = flavor(name)
     settings = found.file.flavors.get(kind.name)
@@ -90,28 +103,45 @@ def _load(found: FoundModel, name: str, trust: bool, uri: str) -> Any:
         settings = found.file.pyfunc
     if settings is None:
         raise UsageError(f"The model '{uri}' is not one of {kind.name}.", hint=_other_ways(found.file))
-    code = settings.get("code") or (found.file.pyfunc or {}).get("code")
-    if (kind.is_code(settings) or code) and not trust:
-        _require_trusted(found, uri)
+    code = _own_code(found.file, settings)
+    if not trust:
+        require_trusted(found, uri, name)
     if code:
-        folder = os.path.join(found.folder, str(code))
+        folder = os.path.join(found.folder, code)
         if folder not in sys.path:
             sys.path.insert(0, folder)
     return kind.load(found.folder, settings)
 
 
-def _require_trusted(found: FoundModel, uri: str) -> None:
-    """A folder of the user's own, and what the user made, may run code."""
+def require_trusted(found: FoundModel, uri: str, name: str | None = None) -> None:
+    """A folder of the user's own, what the user made, and what runs no code may be loaded without asking.
+
+    Args:
+        name: of the flavor that it is loaded as; None: as a function.
+
+    Raises:
+        UsageError: it may not.
+    """
     if found.author is None:
         return
+    settings = found.file.pyfunc or {}
+    kind = flavor(name) if name else flavor_of_loader(str(settings.get("loader_module", "")))
+    settings = found.file.flavors.get(kind.name, settings)
+    if not kind.is_code(settings) and _own_code(found.file, settings) is None:
+        return
     here = Repository.open()
-    trusted = [here.author, *here.config.models_trusted]
-    mails = {_mail(author) for author in trusted}
+    mails = {_mail(author) for author in (here.author, *here.config.models_trusted)}
     if _mail(found.author) not in mails:
         raise UsageError(
             f"Loading '{uri}' runs code that came with it, and {found.author or 'nobody known'} made it.",
             hint="Say trust=True (--trust), or name its maker in 'models.trusted' of .gitexp/config.yaml.",
         )
+
+
+def _own_code(file: ModelFile, settings: Mapping[str, Any]) -> str | None:
+    """The folder of modules that the model brings along."""
+    code = settings.get("code") or (file.pyfunc or {}).get("code")
+    return None if code is None else str(code)
 
 
 def _mail(author: str) -> str:
