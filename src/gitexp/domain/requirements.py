@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gitexp.errors import UsageError
 
 # Patterns stay text until the first use: `re` keeps them compiled, and most commands need none of them.
+_PLAIN = r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]*[A-Za-z0-9])\Z"
 _NAMED = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?\s*(.*)\Z"
 _COMMENT = r"(?:^|\s+)#\s*(.*)\Z"
 _HASH = r"\s+--hash[= ]\s*(\w+:[0-9a-fA-F]+)"
@@ -93,6 +94,9 @@ def parse_requirement(line: str) -> Requirement | None:
     Raises:
         UsageError: the line is neither.
     """
+    plain = re.match(_PLAIN, line)  # almost every line that is ever read
+    if plain:
+        return Requirement(name=normal(plain[1]), specifier=f"=={plain[2]}")
     text, comment = _without_comment(line.strip())
     if not text:
         return None

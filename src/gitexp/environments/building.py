@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
-import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +90,7 @@ def build(
         EnvironmentFailed: it cannot be built; the message names every package that cannot be had.
     """
     chosen: Kind = kind or ("conda" if spec.conda else "venv")
+    _check_kind(spec, chosen)
     kept, local = _split(spec, chosen)
     if root is None and any(requirement.path is not None for requirement in local):
         names = ", ".join(requirement.name or requirement.origin for requirement in local)
@@ -135,6 +134,17 @@ def build(
     )
 
 
+def _check_kind(spec: EnvironmentSpec, kind: Kind) -> None:
+    if kind == "conda" and spec.conda is None:
+        raise EnvironmentFailed(
+            "This environment was not made by conda.", hint="Take a virtual environment: --env venv."
+        )
+    if kind == "venv" and spec.conda is not None and not spec.is_complete:
+        raise EnvironmentFailed(
+            "This environment needs packages that only conda has.", hint="Let conda build it: --env conda."
+        )
+
+
 def _split(spec: EnvironmentSpec, kind: Kind) -> tuple[EnvironmentSpec, tuple[Requirement, ...]]:
     """What can be kept under its digest, and what comes from a folder or file that can change."""
     local: list[Requirement] = []
@@ -161,7 +171,7 @@ def _with_comment(requirement: Requirement) -> str:
 
 def _key(digest: str, kind: Kind) -> str:
     """Home folders are shared by machines of several kinds."""
-    machine = f"{digest} {kind} {sys.platform} {platform.machine()}"
+    machine = f"{digest} {kind} {sys.platform} {os.uname().machine}"
     return hashlib.sha256(machine.encode()).hexdigest()[:32]
 
 
@@ -234,7 +244,7 @@ def _local_key(request: _Request) -> str:
     said = [request.key, request.root or "", *(requirement.line() for requirement in request.local)]
     for requirement in request.local:
         if not requirement.editable or requirement.path is None or request.root is None:
-            return f"{request.key[:16]}-{secrets.token_hex(8)}"
+            return f"{request.key[:16]}-{os.urandom(8).hex()}"
         for name in _BUILD_FILES:
             try:
                 with open(os.path.join(request.root, requirement.path, name), "rb") as file:

@@ -26,7 +26,12 @@ _LIST = (
 )
 _TORCH = re.compile(r"torch(?:vision|audio)?==[^\s+]+\+(cpu|cu\d+|rocm[\d.]+|xpu)")
 _TORCH_INDEX = "https://download.pytorch.org/whl/"
-_TAIL_LINES = 12
+_TAIL_LINES = 6
+_TAIL_CHARACTERS = 600
+_UNREACHABLE = re.compile(
+    r"error sending request|dns error|tcp connect error|NewConnectionError|ConnectTimeout|ReadTimeout"
+    r"|NameResolutionError|Failed to establish a new connection|operation timed out|network connectivity is disabled"
+)
 
 
 class InstallFailed(Exception):
@@ -92,12 +97,12 @@ class Builder:
         Raises:
             InstallFailed
         """
-        lines = [requirement.line() for requirement in requirements]
+        lines = [self.line(requirement) for requirement in requirements]
         passes = [(lines, with_dependencies, False)]
-        hashed = [requirement.line() for requirement in requirements if requirement.hashes]
+        hashed = [self.line(requirement) for requirement in requirements if requirement.hashes]
         if self.installer.kind == "pip" and hashed and len(hashed) < len(lines):
             # pip wants a hash for every line or for none; uv checks those that are there.
-            rest = [requirement.line() for requirement in requirements if not requirement.hashes]
+            rest = [self.line(requirement) for requirement in requirements if not requirement.hashes]
             passes = [(hashed, False, True), (rest, with_dependencies, False)]
         for chosen, dependencies, checked in passes:
             file = os.path.join(workplace, "requirements.txt")
@@ -114,9 +119,22 @@ class Builder:
             if checked:
                 command.append("--require-hashes")
             extra, variables = self.sources(chosen)
-            done = run_tool([*command, *extra], environ={**self.environ, **variables}, held=self.held, cwd=self.cwd)
+            environ = {**self.environ, **variables}
+            done = run_tool([*command, *extra], environ=environ, held=self.held, cwd=self.cwd)
+            if self.installer.kind == "uv" and done.returncode != 0 and is_unreachable(done.stderr):
+                # Without a network there is still what uv fetched before.
+                offline = run_tool([*command, "--offline", *extra], environ=environ, held=self.held, cwd=self.cwd)
+                done = offline if offline.returncode == 0 else done
             if done.returncode != 0:
                 raise InstallFailed(done.stderr + done.stdout)
+
+    def line(self, requirement: Requirement) -> str:
+        """A requirement as the installer reads it."""
+        url = requirement.url or ""
+        if self.installer.kind == "uv" or not url.startswith("git+file:///") or requirement.editable:
+            return requirement.line()
+        # pip before 24.1 takes a URL without a host for none where a name stands before it.
+        return f"{url}{'&' if '#' in url else '#'}egg={requirement.name}"
 
     def base(self, prefix: str) -> list[str]:
         """The command that installs into an environment, up to what it shall install."""
@@ -172,11 +190,17 @@ def list_packages(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
     return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
 
+def is_unreachable(output: str) -> bool:
+    """Whether a tool gave up because another machine did not answer."""
+    return _UNREACHABLE.search(output) is not None
+
+
 def tail(output: object) -> str:
     """The end of what a tool printed, on one line."""
     text = output if isinstance(output, str) else f"{getattr(output, 'stdout', '')}\n{getattr(output, 'stderr', '')}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-_TAIL_LINES:]) or "it said nothing."
+    end = " / ".join(lines[-_TAIL_LINES:]) or "it said nothing."
+    return end if len(end) <= _TAIL_CHARACTERS else f"... {end[-_TAIL_CHARACTERS:]}"
 
 
 def _text(lines: Sequence[str]) -> bytes:

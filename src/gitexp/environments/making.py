@@ -88,7 +88,7 @@ def make_environment(
             )
     except InstallFailed as error:
         python = os.path.join(prefix, "bin", "python")
-        missing = find_unavailable(requirements, python, builder, _pip_for_questions(cache, environ, say))
+        missing = find_unavailable(requirements, error.output, python, builder, _pip_for_questions(cache, environ, say))
         raise failure(missing, error.output) from None
     return Marker(
         digest=spec.digest,

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from gitexp.domain.masking import mask_url
 from gitexp.domain.requirements import Requirement, named_by_file, normal
-from gitexp.environments.installing import Builder, tail
+from gitexp.environments.installing import Builder, is_unreachable, tail
 from gitexp.environments.tools import Installer, run_tool
 from gitexp.errors import EnvironmentFailed
 
@@ -29,6 +29,20 @@ _PIP_NAMES = (
     r"No matching distribution found for ([A-Za-z0-9._-]+)",
     r"Could not find a version that satisfies the requirement ([A-Za-z0-9._-]+)",
 )
+_BUILD_NAMES = (
+    r"Failed to (?:download and )?build:? [`'\"]?([A-Za-z0-9._-]+)",
+    r"Failed building (?:editable |wheel )?for ([A-Za-z0-9._-]+)",
+    r"Failed to build installable wheels for some pyproject\.toml based projects \(?([A-Za-z0-9._-]+)",
+    r"generating package metadata\. ╰─> ([A-Za-z0-9._-]+)",
+)
+_HASH_NAMES = (
+    r"Hash mismatch for `([A-Za-z0-9._-]+)",
+    r"DO NOT MATCH THE HASHES.*? ([A-Za-z0-9._-]+)(?:==| ?@ | from )",
+)
+_NO_BUILD = r"metadata-generation-failed|subprocess-exited-with-error"
+_NOT_BUILT = "it has no wheel for this Python and system, and building it fails here"
+_OTHER_DIGEST = "its archive has another digest than the recorded one"
+_NO_SUCH = "0!0.0.0.dev999999"
 _FROM_VERSIONS = r"\(from versions: ([^)]*)\)"
 _NEEDS_PYTHON = r"(\S+) Requires-Python ([^;\n]+)"
 
@@ -50,7 +64,8 @@ class Unavailable:
 
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
-        return f"{self.name} {self.recorded}{reason}, {_there(self.available, self.recorded)}"
+        there = f", {_there(self.available, self.recorded)}" if self.available or not self.reason else ""
+        return f"{self.name} {self.recorded}{reason}{there}"
 
 
 def failure(missing: Sequence[Unavailable], output: str) -> EnvironmentFailed:
@@ -60,6 +75,11 @@ def failure(missing: Sequence[Unavailable], output: str) -> EnvironmentFailed:
         missing: the packages that cannot be had; empty where that is not the reason.
         output: what the installer printed.
     """
+    if not missing and is_unreachable(output):
+        return EnvironmentFailed(
+            f"The environment cannot be built without the network: {_reason(output)}.",
+            hint="Try again once the index can be reached.",
+        )
     if not missing:
         return EnvironmentFailed(f"The environment cannot be built: {mask_url(tail(output))}")
     which = "; ".join(map(str, missing))
@@ -84,32 +104,37 @@ def find_gone(requirements: Sequence[Requirement], root: str | None) -> list[Una
 
 
 def find_unavailable(
-    requirements: Sequence[Requirement], python: str, builder: Builder, pip: Installer | None
+    requirements: Sequence[Requirement], output: str, python: str, builder: Builder, pip: Installer | None
 ) -> list[Unavailable]:
     """Every package that an index or its own address does not have for this Python. Nothing is installed.
 
     Args:
+        output: what the installer printed when it gave up.
         python: the interpreter, or the Python of an environment, that the packages are for.
         pip: answers which versions there are; None where it is not here.
     """
     todo = [one for one in requirements if one.url is None and one.path is None]
     missing: list[Unavailable] = []
+    if is_unreachable(output):
+        return missing
+    for patterns, reason in ((_HASH_NAMES, _OTHER_DIGEST), (_BUILD_NAMES, _NOT_BUILT)):
+        stopper = _blamed(requirements, output, patterns)
+        if stopper is not None and "Git operation failed" not in output:  # then all of them were found
+            return [_explained(stopper, reason, python, builder, pip)]
     while todo and len(missing) < MOST_ASKED:
-        output = _try(todo, python, builder)
-        if output is None:
+        said = _try(todo, python, builder)
+        if said is None:
             break
-        bad = _blamed(todo, output) or _search(todo, python, builder)
+        bad = _blamed(todo, said, (*_UV_NAMES, *_PIP_NAMES)) or _search(todo, python, builder)
         if bad is None:
             break
         todo.remove(bad)
-        available, reason = _versions(bad, python, builder, pip)
-        missing.append(Unavailable(name=bad.name, recorded=bad.origin, available=available, reason=reason))
+        missing.append(_explained(bad, _NOT_BUILT if re.search(_NO_BUILD, said) else "", python, builder, pip))
     for one in requirements:
         if one.url is not None and local_path(one, None) is None:
-            output = _try([one], python, builder)
-            if output is not None:
-                reason = _reason(output)
-                missing.append(Unavailable(name=one.name, recorded=mask_url(one.origin), reason=reason))
+            said = _try([one], python, builder)
+            if said is not None:
+                missing.append(Unavailable(name=one.name, recorded=mask_url(one.origin), reason=_reason(said)))
     return missing
 
 
@@ -128,7 +153,7 @@ def local_path(requirement: Requirement, root: str | None) -> str | None:
 
 def _try(requirements: Sequence[Requirement], python: str, builder: Builder) -> str | None:
     """None where all of them can be had, else what the installer says."""
-    lines = [requirement.line() for requirement in requirements]
+    lines = [builder.line(requirement) for requirement in requirements]
     options, variables = builder.sources(lines)
     command = builder.installer.command
     if builder.installer.kind == "uv":
@@ -145,11 +170,11 @@ def _try(requirements: Sequence[Requirement], python: str, builder: Builder) -> 
     return None if done.returncode == 0 else done.stderr + done.stdout
 
 
-def _blamed(todo: Sequence[Requirement], output: str) -> Requirement | None:
+def _blamed(todo: Sequence[Requirement], output: str, patterns: Sequence[str]) -> Requirement | None:
     """The requirement that the installer names."""
     flat = re.sub(r"\s+", " ", output)
     names = {requirement.name: requirement for requirement in todo}
-    for pattern in (*_UV_NAMES, *_PIP_NAMES):
+    for pattern in patterns:
         for name in re.findall(pattern, flat):
             if normal(name) in names:
                 return names[normal(name)]
@@ -169,6 +194,15 @@ def _search(todo: Sequence[Requirement], python: str, builder: Builder) -> Requi
     return todo[0]
 
 
+def _explained(
+    requirement: Requirement, reason: str, python: str, builder: Builder, pip: Installer | None
+) -> Unavailable:
+    if requirement.url is not None:
+        return Unavailable(name=requirement.name, recorded=mask_url(requirement.origin), reason=reason)
+    available, needs = _versions(requirement, python, builder, pip)
+    return Unavailable(name=requirement.name, recorded=requirement.origin, available=available, reason=reason or needs)
+
+
 def _versions(
     requirement: Requirement, python: str, builder: Builder, pip: Installer | None
 ) -> tuple[tuple[str, ...], str]:
@@ -176,9 +210,8 @@ def _versions(
     if pip is None:
         return (), ""
     asking = Builder(installer=pip, environ=builder.environ, held=builder.held, cwd=builder.cwd)
-    output = _try([requirement], python, asking)
-    if output is None:
-        return (), ""
+    # One that nobody has: pip would fetch one that is there, and may have to build it to know what it needs.
+    output = _try([Requirement(name=requirement.name, specifier=f"=={_NO_SUCH}")], python, asking) or ""
     found = re.search(_FROM_VERSIONS, output)
     versions = found[1].split(", ") if found and found[1] != "none" else []
     reason = ""
@@ -190,8 +223,11 @@ def _versions(
 
 def _reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    empty = ("Exception:", "subprocess-exited-with-error", "metadata-generation-failed")
     said = [line for line in lines if line.startswith(("cause:", "error:", "ERROR:", "fatal:"))]
-    last = (said or lines or [""])[-1]
+    said = [line for line in said if not line.endswith(empty)]
+    fatal = [line for line in said if line.startswith("fatal:")]  # git's own words
+    last = (fatal or said or lines or [""])[-1]
     return mask_url(re.sub(r"^(cause|error|ERROR|fatal):\s*", "", last)).rstrip(".")
 
 
