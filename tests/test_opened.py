@@ -84,6 +84,16 @@ def test_many_files_are_recorded_as_their_folder(data: Path) -> None:
     assert set(run(data.parent, script)) == {"data/train.csv", "data/images/cat", "data/images/dog"}
 
 
+def test_what_is_too_large_is_recorded_without_a_digest(data: Path) -> None:
+    """By its size, with a warning; another file is read as ever."""
+    os.truncate(data / "train.csv", (1 << 30) + 1)
+    script = "open('data/train.csv'); open('data/test.csv')"
+    assert run(data.parent, script) == {"data/train.csv": None, "data/test.csv": digest("3")}
+    record = Repository.open(data.parent).get_run("@").record
+    assert [item.size_bytes for item in record.inputs] == [None, (1 << 30) + 1]
+    assert "data/train.csv" in record.warnings[0]
+
+
 def test_what_is_part_of_a_named_input_is_not_told_twice(data: Path) -> None:
     """A folder that `--input` names stands for the files in it."""
     assert set(run(data.parent, "open('data/train.csv').read()", "--input", "data")) == {"data"}

@@ -146,7 +146,7 @@ class _Finder:
             status = os.stat(os.path.join(self._root, item.name)) if now or os.path.exists(self._at(item)) else None
             if status is None:
                 return replace(state, detail="it was too large to have a digest")
-            same = status.st_size == item.size_bytes or item.kind == "folder"
+            same = item.size_bytes in (None, status.st_size)
             place = Place.PRESENT if same else Place.CHANGED
             return replace(state, place=place, detail="it was too large to have a digest; compared by its size")
         if found == item.digest:

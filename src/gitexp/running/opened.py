@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from gitexp.domain.keys import is_git_folder
 from gitexp.domain.run import Input
 from gitexp.running.capture import FOLDER
 from gitexp.running.child import ChildResult
@@ -25,6 +24,9 @@ MOST_INPUTS = 100
 MOST_FILES = 10_000
 MOST_BYTES = 1 << 30
 """Files, and bytes, that are read for one run to know their digests, besides those that look as they did before."""
+
+TRACKERS = frozenset({"mlruns", "mlartifacts", "wandb"})
+"""Folders in which others keep their books."""
 
 REPORTS = "opened-"
 
@@ -50,9 +52,10 @@ class Opened(Watcher):
     def finish(self, child: ChildResult) -> None:  # noqa: ARG002
         reported, is_all = self._reported()
         files = self._inputs_among(reported)
-        if files:
-            self._recorder.log_inputs(self._read(_gathered(files)), opened=True)
-        if not is_all:
+        names = _gathered(files)
+        if names:
+            self._recorder.log_inputs(self._read(names[:MOST_INPUTS]), opened=True)
+        if not is_all or len(names) > MOST_INPUTS:
             self._recorder.warn(
                 "The run opened so many files that not all of them are known. Name inputs with --input."
             )
@@ -77,7 +80,8 @@ class Opened(Watcher):
         found = []
         for path in sorted(paths):
             parts = path.split("/")
-            if not SKIPPED.isdisjoint(parts) or any(map(is_git_folder, parts)):
+            hidden = any(part.startswith(".") for part in parts[:-1])
+            if hidden or not SKIPPED.isdisjoint(parts) or parts[0] in TRACKERS:
                 continue
             with suppress(OSError):
                 status = os.stat(os.path.join(self._root, path))
@@ -108,16 +112,12 @@ class Opened(Watcher):
             hashes = FileHashes(os.path.join(self._recorder.repository.git.gitexp_dir, "hashes"), path)
             try:
                 is_folder = os.path.isdir(path)
-                sizes = [
-                    (os.stat(file).st_size, hashes.is_known(file))
-                    for file in (files_below(path) if is_folder else (path,))
-                ]
-                new = [size for size, is_known in sizes if not is_known]
-                if len(new) > left_files or sum(new) > left_bytes:
+                new_files, new_bytes = _to_read(files_below(path) if is_folder else (path,), hashes, left_files)
+                if new_files > left_files or new_bytes > left_bytes:
                     too_large.append(name)
-                    found.append(_unread(name, path, sum(size for size, _ in sizes), is_folder=is_folder))
+                    found.append(_unread(name, path, is_folder=is_folder))
                     continue
-                left_files, left_bytes = left_files - len(new), left_bytes - sum(new)
+                left_files, left_bytes = left_files - new_files, left_bytes - new_bytes
                 found.append(read_folder(name, path, hashes) if is_folder else read_file(name, path, hashes))
                 hashes.save()
             except OSError:  # gone, or not ours to read any more
@@ -132,7 +132,7 @@ class Opened(Watcher):
 
 
 def _gathered(paths: list[str]) -> list[str]:
-    """The paths, or where there are more than `MOST_INPUTS`, those of the deepest folders that they are in."""
+    """The paths, sorted; as long as there are more than `MOST_INPUTS`, of the deepest the folders that they are in."""
     names = set(paths)
     while len(names) > MOST_INPUTS:
         deepest = max(name.count("/") for name in names)
@@ -140,7 +140,7 @@ def _gathered(paths: list[str]) -> list[str]:
             break
         names = {name.rpartition("/")[0] if name.count("/") == deepest else name for name in names}
         names = {name for name in names if not any(name.startswith(f"{other}/") for other in _tops(names, name))}
-    return sorted(names)[:MOST_INPUTS]
+    return sorted(names)
 
 
 def _tops(names: set[str], name: str) -> list[str]:
@@ -148,9 +148,26 @@ def _tops(names: set[str], name: str) -> list[str]:
     return [name[:end] for end, character in enumerate(name) if character == "/" and name[:end] in names]
 
 
-def _unread(name: str, path: str, size_bytes: int, *, is_folder: bool) -> ReadInput:
-    kind = "folder" if is_folder else "file"
-    made = Input(kind=kind, name=storable(name), size_bytes=size_bytes, modified=os.stat(path).st_mtime)
+def _to_read(paths: Iterable[str], hashes: FileHashes, most: int) -> tuple[int, int]:
+    """How many files, and bytes, have to be read to know their digests; counting ends beyond `most` files."""
+    count = total = 0
+    for path in paths:
+        if not hashes.is_known(path):
+            count += 1
+            total += os.stat(path).st_size
+        if count > most:
+            break
+    return count, total
+
+
+def _unread(name: str, path: str, *, is_folder: bool) -> ReadInput:
+    status = os.stat(path)
+    made = Input(
+        kind="folder" if is_folder else "file",
+        name=storable(name),
+        size_bytes=None if is_folder else status.st_size,
+        modified=status.st_mtime,
+    )
     return ReadInput(input=made, path=path, top=name)
 
 
