@@ -49,9 +49,9 @@ none is stored. {direction}
 
 | command | document |
 | --- | --- |
-| `ls` | `total`, and `runs`: a list of runs |
+| `ls` | `total`, and `runs`: a list of runs, each also with `nested`, how many are nested in it |
 | `show` | a run, and `history` (for each metric `points`, `first_step`, `last_step`, `min`, `max`), `artifacts` (`path`, `size` in bytes, `sha256`, `is_here`), `environment` (`python`, `requirements`), `code_changes` since the commit (`path`, `kind`, `added`, `removed`) |
-| `diff` | `before`, `after` (runs), `same`, `record`, `params`, `metrics`, `environment`, `packages`, `artifacts` (lists of `key`, `kind`, `before`, `after`; for metrics also `delta`, `ratio`, `better`), `code` (`path`, `kind`, `added`, `removed`), `git` (the plain command), with `--code` also `code_diff` |
+| `diff` | `before`, `after` (runs), `same`, `record`, `params`, `metrics`, `environment`, `packages`, `artifacts` (lists of `key`, `kind`, `before`, `after`; for metrics also `delta`, `ratio`, `better`), `code` (`path`, `kind`, `added`, `removed`), `outputs_in_code` (paths of outputs of earlier runs), `git` (the plain command), with `--code` also `code_diff` |
 | `compare` | `runs` (runs), `baseline` (an id), `steps` and `code` (`group`, `files`) by id, and `rows`: `section`, `key`, `differs`, `values` by id (absent where a run has none), `best` (ids) |
 | `best` | `objectives` (`name`, `better`), `total`, `dominated`, `without` (a count by objective), and `runs`: each also with `values` by objective |
 | `plot` | `panels`: `title`, `x`, `lines` (`name`, `x`, `y`); `notes` |
