@@ -356,11 +356,24 @@ def test_a_changed_input_is_the_cause(repo_dir: Path, gitexp: Gitexp) -> None:
     assert (repo_dir / "data/numbers.txt").read_text() == "1\n5\n"
 
 
+def test_an_input_that_is_kept_comes_back(repo_dir: Path, gitexp: Gitexp) -> None:
+    """Whatever its file holds now, and without touching that."""
+    write(repo_dir, READING)
+    write(repo_dir, "data/\n", ".gitignore")
+    write(repo_dir, "1\n2\n", "data/numbers.txt")
+    gitexp(repo_dir, "add", "data/numbers.txt")
+    gitexp(repo_dir, "run", "-n", "base", "--input", "data/numbers.txt", "train.py")
+    write(repo_dir, "1\n5\n", "data/numbers.txt")
+    found = document(gitexp(repo_dir, "reproduce", "base", "--env", "current", "--json"))
+    assert (found["verdict"], found["inputs"][0]["place"]) == ("identical", "content")
+    assert (repo_dir / "data/numbers.txt").read_text() == "1\n5\n"
+
+
 def test_an_input_that_another_run_made_comes_from_there(repo_dir: Path, gitexp: Gitexp) -> None:
     """Though its file is gone, the artifact is put where it was read."""
     write(repo_dir, READING)
     write(repo_dir, "data/\n", ".gitignore")
-    write(repo_dir, "open('data/numbers.txt', 'w').write('4\\n5\\n')", "make.py")
+    write(repo_dir, "open('data/numbers.txt', 'w').write('12.5\\n' * 20)", "make.py")
     (repo_dir / "data").mkdir()
     gitexp(repo_dir, "run", "-n", "made", "--output", "data/*", "make.py")
     gitexp(repo_dir, "run", "-n", "base", "--input", "data/numbers.txt", "train.py")
@@ -579,6 +592,38 @@ def wait_for_death(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
         select.select([descriptor], [], [])
         os.close(descriptor)
+
+
+def test_a_stopped_command_stops_gitexp(repo_dir: Path, environ: Environ, gitexp: Gitexp, tmp_path: Path) -> None:
+    """Also where the command ends by itself when it is asked to; no verdict is given, and no exit code is made up."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    write(
+        repo_dir,
+        f"""
+        import os, signal, sys
+        if "WAIT" in os.environ:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+            with open({str(ready)!r}, "w") as file:
+                file.write("ready")
+            while True:
+                signal.pause()
+        """,
+    )
+    gitexp(repo_dir, "run", "-n", "base", "train.py")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gitexp", "reproduce", "base", "--env", "current"],
+        cwd=repo_dir,
+        env={**environ, "WAIT": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert ready.read_text() == "ready"
+    process.terminate()
+    printed, _ = process.communicate()
+    assert process.returncode == -signal.SIGTERM
+    assert "Verdict" not in printed
+    assert not left(repo_dir, environ)
 
 
 # Dockerfile

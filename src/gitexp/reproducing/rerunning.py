@@ -344,7 +344,7 @@ def _check_end(view: RunView, result: LaunchResult) -> None:
     raise CommandFailed(
         f"The command of the run '{view.name}' failed when it was done again: {how}.",
         hint=f"gitexp show {result.run_id}, or: gitexp verify {view.id}",
-        signal=child.signal,
+        signal=child.signal or child.stopped_by,
         is_stopped=result.status is Status.KILLED,
     )
 
