@@ -189,6 +189,32 @@ def test_declared_code(inside: Gitexp) -> None:
     assert "reused prepare" in err
 
 
+def test_what_programs_leave_behind_is_no_code(inside: Gitexp) -> None:
+    """Compiled modules and their like do not make a step run again."""
+    inside("run", ".", "-e", "train")
+    (inside.folder / "__pycache__").mkdir()
+    (inside.folder / "__pycache__" / "prepare.cpython-311.pyc").write_text("x")
+    _, err = inside("run", ".", "-e", "train")
+    assert "reused prepare" in err
+
+
+def test_overridden_values_make_no_step(inside: Gitexp) -> None:
+    """A run with values set for this once does not stand for the step with its own ones."""
+    (inside.folder / "params.yaml").write_text("x: 1\n")
+    inside("run", "--set", "x=2", ".", "-e", "prepare")
+    assert "project.key" not in inside.runs()[0]["tags"]
+    _, err = inside("run", ".", "-e", "train")
+    assert "ran prepare" in err
+
+
+def test_reproducing(inside: Gitexp, elsewhere: Gitexp) -> None:
+    """The run of a project, of its own repository or a foreign one, can be reproduced like any other."""
+    inside("run", ".", "-e", "train")
+    assert "identical" in inside("reproduce", "@", "--env", "current")[0]
+    elsewhere("run", "../taxi", "-e", "train", "--yes")
+    assert "identical" in elsewhere("reproduce", "@", "--env", "current")[0]
+
+
 def test_force(inside: Gitexp) -> None:
     """--force runs every step."""
     inside("run", ".")

@@ -16,7 +16,6 @@ from gitexp.cli.sharing import engine
 from gitexp.cli.table import Cell, Column, render
 from gitexp.cli.terminal import Terminal, look, printable, say, tell
 from gitexp.cli.values import ago
-from gitexp.domain.run import Status
 from gitexp.errors import NotARepository, NotFound
 from gitexp.projects.checkout import checked_out
 from gitexp.projects.launching import (
@@ -54,7 +53,7 @@ def run(address: str, said: Mapping[str, Any], launch: LaunchRequest) -> Project
             fetching=fetching,
         )
         result = run_project(request, listeners=listeners, engine=engine())
-    if result.result.status is not Status.FINISHED and result.entry != said["entry"] and _is_step(result, said):
+    if not result.is_whole:
         tell(f"The step '{printable(result.entry)}' {result.result.status}, so what comes after it was not run.")
     return result
 
@@ -109,10 +108,6 @@ def _tell_of_recovered() -> None:
         pass
 
 
-def _is_step(result: ProjectResult, said: Mapping[str, Any]) -> bool:
-    return said["entry"] is not None or result.entry != "main" or bool(result.steps)
-
-
 def _tell_of_step(step: StepResult) -> None:
     if step.reused:
         tell(f"reused {printable(step.entry)}: {step.run_id}, {ago(step.start, time.time())}")
@@ -148,7 +143,7 @@ def _default_of(project: Project) -> str:
 def _entry_help(point: EntryPoint, project: Project, terminal: Terminal, *, is_default: bool) -> Iterator[str]:
     marked = f"{terminal.paint(printable(point.name), 'bold')}{'  (default)' if is_default else ''}"
     yield f"{marked}  {printable(point.help)}".rstrip()
-    what = point.command or (f"python -m {point.module}" if point.module else point.script or "")
+    what = point.command or (f"python -m {point.module}" if point.module else _script_shown(point.script or ""))
     for number, line in enumerate(what.strip().splitlines()):
         yield f"  {terminal.paint('$' if not number else ' ', 'dim')} {printable(line)}"
     for name, items in (("after", point.after), ("reads", point.inputs), ("makes", point.outputs)):
@@ -161,6 +156,10 @@ def _entry_help(point: EntryPoint, project: Project, terminal: Terminal, *, is_d
             title="", cells=[Cell(printable(_facts(item, project))) for item in point.parameters], widest=1000
         )
         yield from render([names, types, facts], terminal, indent=2, titles=False)
+
+
+def _script_shown(script: str) -> str:
+    return f"{'bash' if script.endswith('.sh') else 'python'} {script}"
 
 
 def _facts(parameter: Parameter, project: Project) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from gitexp.domain.identity import RunId
 from gitexp.domain.run import Input, Status
-from gitexp.errors import UsageError
+from gitexp.errors import StorageFailed, UsageError
 from gitexp.projects.checkout import ProjectCheckout, checked_out
 from gitexp.projects.command import EntryCommand, command_of, settings_of
 from gitexp.projects.parameters import PathRoots, Type
@@ -85,11 +85,13 @@ class ProjectResult:
 
     Attributes:
         entry: of `result`: the entry point that was asked for, or the step that failed.
+        is_whole: whether it is not the step.
         steps: that were run or found before.
     """
 
     entry: str
     result: LaunchResult
+    is_whole: bool
     steps: tuple[StepResult, ...] = ()
 
 
@@ -126,6 +128,7 @@ def run_project(
             new, and nobody agreed to run it.
         NotFound: no such project, version, folder, entry point, script or input.
         RemoteFailed, EnvironmentFailed
+        StorageFailed: a step could not be recorded.
     """
     told = listeners or Listeners()
     start = os.path.abspath(directory or os.getcwd())
@@ -173,15 +176,21 @@ class _Running:
             if not self._request.force and self._found(step, key):
                 continue
             result = self._launch(step, environ, {KEY_TAG: key})
-            if result.status is not Status.FINISHED or result.run_id is None or result.commit is None:
-                return ProjectResult(entry=step.entry.name, result=result, steps=tuple(self._results))
+            if result.status is not Status.FINISHED:
+                return ProjectResult(entry=step.entry.name, result=result, is_whole=False, steps=tuple(self._results))
+            if result.commit is None:
+                raise StorageFailed(
+                    f"The step '{step.entry.name}' is done, but was not recorded, so nothing can come after it.",
+                    hint="See why above, and start it again.",
+                )
             self._ran(step, result)
         tags = {}
-        if self._project.is_step(self._entry):
+        # With values set in files for this once, it is no step that could be found again by its own ones.
+        if self._project.is_step(self._entry) and not self._request.launch.overrides:
             last = self._before(steps[-1])
             tags[KEY_TAG] = key_of(self._place, self._project, steps[-1], last, steps=steps, facts=facts)
         result = self._launch(steps[-1], environ, tags)
-        return ProjectResult(entry=self._entry.name, result=result, steps=tuple(self._results))
+        return ProjectResult(entry=self._entry.name, result=result, is_whole=True, steps=tuple(self._results))
 
     def _step(self, point: EntryPoint, points: Sequence[EntryPoint]) -> Step:
         given = dict(self._request.params)

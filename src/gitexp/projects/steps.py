@@ -23,6 +23,7 @@ from gitexp.sharing.artifacts import Chosen, get
 from gitexp.sharing.exchange import Listener
 from gitexp.store.git.index_writing import tree_files
 from gitexp.store.git.snapshot import SnapshotRules, take
+from gitexp.store.manifests import SKIPPED
 
 KEY_TAG = "project.key"
 """The tag by which a run of a step is found again."""
@@ -206,6 +207,8 @@ def _code(place: Place, project: Project, step: Step, steps: Sequence[Step]) -> 
     lines = []
     for path, (mode, oid) in tree_files(repository.objects, bytes.fromhex(snapshot.tree)):
         whole = os.path.join(root, os.fsdecode(path))
+        if not SKIPPED.isdisjoint(os.fsdecode(path).split("/")):  # what programs leave behind by themselves
+            continue
         if not whole.startswith(folder.rstrip("/") + "/") or whole.startswith(os.path.join(folder, _OURS) + "/"):
             continue
         if only.matches(whole) if only else not without.matches(whole):

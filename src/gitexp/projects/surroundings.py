@@ -121,4 +121,17 @@ def installed(environ: Mapping[str, str]) -> str:
         return ""
     implementation, version, path = json.loads(done.stdout)
     facts = PythonFacts(implementation=implementation, version=version, executable=python, path=tuple(path))
-    return "\n".join([implementation, version, *environment_of(facts, {}).requirements])
+    lines = environment_of(facts, {}).requirements
+    return "\n".join([implementation, version, *(line for line in lines if not _is_gitexp(line))])
+
+
+def _is_gitexp(line: str) -> bool:
+    """Whether it is the line of gitexp itself, on which no result depends."""
+    from gitexp.domain.requirements import parse_requirement  # only where steps are compared
+    from gitexp.environments.specification import OURS
+
+    try:
+        requirement = parse_requirement(line)
+    except UsageError:  # a package with a name that is not allowed
+        return False
+    return requirement is not None and requirement.name == OURS
