@@ -21,8 +21,16 @@ LAUNCHERS = (
 )
 
 
+OLDEST_PYTHON = (3, 8)
+"""Older ones run as if we were not there."""
+
+
 def _begin():
     here = os.path.dirname(__file__)
+    if sys.version_info < OLDEST_PYTHON:
+        _leave_path(here)
+        _leave_environ(here)
+        return
     folder = None if _is_launcher() else os.environ.pop("GITEXP_CAPTURE", None)  # what a script starts does not report
     frameworks = None if _is_launcher() else os.environ.pop("GITEXP_AUTOLOG", None)
     root = None if _is_launcher() else os.environ.pop("GITEXP_OPENED", None)
@@ -30,25 +38,36 @@ def _begin():
         import gitexp_capture
     if frameworks:
         import gitexp_frameworks
-    while here in sys.path:
-        sys.path.remove(here)
-    sys.path_importer_cache.pop(here, None)
+    _leave_path(here)
     if "GITEXP_CAPTURE" in os.environ:
         return
-    seed = os.environ.pop("GITEXP_SEED", None)
-    path = [entry for entry in os.environ.get("PYTHONPATH", here).split(os.pathsep) if entry != here]
-    if path:
-        os.environ["PYTHONPATH"] = os.pathsep.join(path)
-    else:
-        os.environ.pop("PYTHONPATH", None)
+    seed = os.environ.get("GITEXP_SEED")
+    _leave_environ(here)
     if folder:
         gitexp_capture.begin(folder, seed, root)
     if frameworks:
         gitexp_frameworks.begin(frameworks)
 
 
+def _leave_path(here):
+    while here in sys.path:
+        sys.path.remove(here)
+    sys.path_importer_cache.pop(here, None)
+
+
+def _leave_environ(here):
+    for name in ("GITEXP_CAPTURE", "GITEXP_AUTOLOG", "GITEXP_OPENED", "GITEXP_SEED"):
+        os.environ.pop(name, None)
+    path = [entry for entry in os.environ.get("PYTHONPATH", here).split(os.pathsep) if entry != here]
+    if path:
+        os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    else:
+        os.environ.pop("PYTHONPATH", None)
+
+
 def _is_launcher():
-    words = [word for word in getattr(sys, "orig_argv", ["", *sys.argv])[1:] if not word.startswith("-")]
+    words = getattr(sys, "orig_argv", None) or [""] + sys.argv  # noqa: RUF005 (Python 2 reads this file, too)
+    words = [word for word in words[1:] if not word.startswith("-")]
     return bool(words) and os.path.basename(words[0]) in LAUNCHERS
 
 
