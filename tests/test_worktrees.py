@@ -165,20 +165,39 @@ def test_line_ends_are_converted_as_git_does(repo_dir: Path, git: Git) -> None:
         assert git("status", "--short", cwd=Path(name)) == ""
 
 
-def test_submodules_are_told(repo_dir: Path, git: Git, tmp_path: Path) -> None:
-    """A submodule is an empty folder, and somebody hears of it."""
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    git("init", "-q", cwd=inner)
-    git("commit", "-qm", "inner", "--allow-empty", cwd=inner)
-    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "lib", cwd=repo_dir)
+def test_submodules_come_along(repo_dir: Path, git: Git, tmp_path: Path) -> None:
+    """Their files are there as they were at that commit, nested ones too; where a commit is nowhere, it is told."""
+    inner, innermost = tmp_path / "inner", tmp_path / "innermost"
+    for folder in (innermost, inner):
+        folder.mkdir()
+        git("init", "-q", cwd=folder)
+        (folder / "code.py").write_text(f"name = '{folder.name}'\n")
+        git("add", "-A", cwd=folder)
+        git("commit", "-qm", "first", cwd=folder)
+    local = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    git(*local, "add", str(innermost), "deep", cwd=inner)
+    git("commit", "-qm", "second", cwd=inner)
+    git(*local, "add", str(inner), "lib", cwd=repo_dir)
+    git(*local, "update", "--init", "--recursive", cwd=repo_dir)
     git("commit", "-qm", "second", cwd=repo_dir)
     repository, commit = Repository.open(repo_dir), head(repo_dir, git)
+    record(repository, repo_dir)
+    view = repository.get_run("@")
+    assert view.code.tree
     told: list[str] = []
-    with worktree(repository, commit=commit, tree=tree_of(repository, commit), on_trouble=told.append) as name:
-        assert list((Path(name) / "lib").iterdir()) == []
+    with worktree(repository, commit=commit, tree=view.code.tree, on_trouble=told.append) as name:
+        assert (Path(name) / "lib/code.py").read_text() == "name = 'inner'\n"
+        assert (Path(name) / "lib/deep/code.py").read_text() == "name = 'innermost'\n"
         assert git("status", "--short", cwd=Path(name)) == ""
-    assert told == ["Submodules are empty: 'lib'."]
+        record(Repository.open(name), Path(name))
+    assert repository.get_run("@").code.tree == view.code.tree
+    assert told == []
+
+    git("submodule", "--quiet", "deinit", "-f", "lib", cwd=repo_dir)
+    shutil.rmtree(repo_dir / ".git/modules")
+    with worktree(repository, commit=commit, tree=view.code.tree, on_trouble=told.append) as name:
+        assert list((Path(name) / "lib").iterdir()) == []
+    assert told == ["Submodules are empty, as their commits are not here: 'lib'."]
 
 
 def test_an_exception_takes_the_worktree_with_it(repo_dir: Path, git: Git) -> None:

@@ -20,10 +20,12 @@ from gitexp.sharing.anywhere import fetch_anywhere
 from gitexp.sharing.exchange import Listener
 from gitexp.store.git import linked
 from gitexp.store.git.checkout import Checkout
+from gitexp.store.git.config import read_file
 from gitexp.store.git.index_writing import Entry, encode_index, tree_files
 from gitexp.store.git.linked import Linked
 from gitexp.store.git.objects import MODE_EXECUTABLE, MODE_GITLINK, MODE_SYMLINK, decode_commit
-from gitexp.store.git.repository import discover
+from gitexp.store.git.repository import GitRepository, discover
+from gitexp.store.git.submodules import MODULES, find_submodule
 from gitexp.store.userfolder import UserFolder, Write
 
 PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
@@ -92,7 +94,7 @@ def _fill(
     for path in sorted(files, key=lambda path: (path.rpartition(b"/")[2] != b".gitattributes", path)):
         mode, oid = files[path]
         if mode == MODE_GITLINK:
-            submodules.append(os.fsdecode(path))
+            submodules.append(path)
             os.makedirs(os.path.join(os.fsencode(made.folder), path), exist_ok=True)
         elif mode == MODE_SYMLINK and links:
             folder.link(path, repository.objects.read(oid)[1])
@@ -100,12 +102,39 @@ def _fill(
             pieces = checkout.pieces(path, oid, pointers.get(os.fsdecode(path)))
             folder.write(path, _writing(pieces), executable=mode == MODE_EXECUTABLE)
     linked.write_index(made, _index(repository, commit, files, folder))
+    empty = [path for path in submodules if not _fill_submodule(repository.git, made.folder, b"", path, files[path][1])]
     told = [
-        ("Submodules are empty", submodules),
+        ("Submodules are empty, as their commits are not here", map(os.fsdecode, empty)),
         ("Written as git stores them, because what converts them did not work", map(os.fsdecode, checkout.unconverted)),
         ("Pointers of Git LFS, whose content is not here", map(os.fsdecode, checkout.pointers)),
     ]
     return [f"{what}: {', '.join(named)}." for what, paths in told if (named := [f"'{path}'" for path in paths])]
+
+
+def _fill_submodule(git: GitRepository, top: str, prefix: bytes, path: bytes, commit: bytes) -> bool:
+    """Write a submodule's files, and those of the submodules in it; whether all of them are here.
+
+    Args:
+        git: the repository it is in. prefix: where that is below `top`, ending in `/` or empty.
+    """
+    listed = read_file(os.path.join(top, os.fsdecode(prefix + MODULES)))
+    found = find_submodule(git, path, commit, listed)
+    if found is None:
+        return False
+    inner, objects = found
+    folder = UserFolder(top)
+    nested = []
+    root = decode_commit(objects.read(commit)[1]).tree
+    for name, (mode, oid) in tree_files(objects, bytes.fromhex(root)):
+        place = prefix + path + b"/" + name
+        if mode == MODE_GITLINK:
+            nested.append((name, oid))
+        elif mode == MODE_SYMLINK:
+            folder.link(place, objects.read(oid)[1])
+        else:
+            folder.write(place, _writing(iter((objects.read(oid)[1],))), executable=mode == MODE_EXECUTABLE)
+    lacking = [name for name, oid in nested if not _fill_submodule(inner, top, prefix + path + b"/", name, oid)]
+    return not lacking
 
 
 def _index(repository: Repository, commit: str | None, files: Mapping[bytes, Entry], folder: UserFolder) -> bytes:
@@ -113,6 +142,9 @@ def _index(repository: Repository, commit: str | None, files: Mapping[bytes, Ent
         return encode_index({}, {})
     root = decode_commit(repository.objects.read(bytes.fromhex(commit))[1]).tree
     entries = dict(tree_files(repository.objects, bytes.fromhex(root)))
+    # Which commit of a submodule counts is not to be seen in its files, as it is no repository here.
+    modules = {path: entry for path, entry in files.items() if entry[0] == MODE_GITLINK}
+    entries.update({path: entry for path, entry in modules.items() if entries.get(path, entry)[0] == MODE_GITLINK})
     states = {}
     for path, entry in entries.items():
         if files.get(path) == entry and entry[0] != MODE_GITLINK:

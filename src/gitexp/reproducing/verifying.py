@@ -15,7 +15,9 @@ from gitexp.repo import Repository
 from gitexp.reproducing.recipe import recipe_of
 from gitexp.sharing.anywhere import usual_first
 from gitexp.sharing.exchange import Sharing
+from gitexp.store.git.config import parse_config
 from gitexp.store.git.objects import MODE_GITLINK
+from gitexp.store.git.submodules import MODULES, find_submodule
 from gitexp.wording import plural
 
 SECRET = "secret"
@@ -158,10 +160,7 @@ def _code(repository: Repository, view: RunView, elsewhere: _Elsewhere) -> Itera
         yield Part(section="code", name=plural(len(files), "file"), is_there=True)
     for path in gone:
         yield Part(section="code", name=path, is_there=False, detail=last_seen(view))
-    for path, (mode, oid) in files.items():
-        if mode == MODE_GITLINK:
-            detail = f"a submodule, at commit {oid[:12]}: only its commit is recorded"
-            yield Part(section="code", name=path, is_there=False, detail=detail)
+    yield from _submodules(repository, view, {path: oid for path, (mode, oid) in files.items() if mode == MODE_GITLINK})
     code = view.record.code
     for file in code.skipped if code else ():
         detail = f"left out of the code: {file.reason}; {last_seen(view)}"
@@ -176,6 +175,16 @@ def _code(repository: Repository, view: RunView, elsewhere: _Elsewhere) -> Itera
     for path, pointer in repository.runs.pointers(view.commit or ""):
         if path.startswith("code/"):
             yield elsewhere.part("code", path.removeprefix("code/"), pointer)
+
+
+def _submodules(repository: Repository, view: RunView, found: Mapping[str, str]) -> Iterator[Part]:
+    if not found:
+        return
+    listed = parse_config(view.code.read(os.fsdecode(MODULES)).decode("utf-8", "surrogateescape"), "the code")
+    for path, oid in found.items():
+        is_there = find_submodule(repository.git, os.fsencode(path), bytes.fromhex(oid), listed) is not None
+        detail = f"a submodule, at commit {oid[:12]}" + ("" if is_there else ", which is not on this machine")
+        yield Part(section="code", name=path, is_there=is_there, detail=detail)
 
 
 def _inputs(repository: Repository, view: RunView) -> Iterator[Part]:

@@ -80,8 +80,17 @@ def read_config(places: ConfigPlaces) -> GitConfig:
 
 def read_file(path: str) -> GitConfig:
     """One file, without what it includes; empty where there is none."""
+    return _gathered(_parse_file(path))
+
+
+def parse_config(text: str, shown: str) -> GitConfig:
+    """The text of one file. `shown`: how errors name it. Raises CorruptData."""
+    return _gathered(_parse(text, shown))
+
+
+def _gathered(items: Iterator[tuple[Key, str]]) -> GitConfig:
     config = GitConfig()
-    for key, value in _parse_file(path):
+    for key, value in items:
         config.values.setdefault(key, []).append(value)
     return config
 
