@@ -199,6 +199,19 @@ def test_damaged_content_is_not_handed_out(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "target" / "x").exists()
 
 
+def test_gc_forgets_digests_that_nobody_asked_about_for_long(data: Path) -> None:
+    """A cache: the file is only read again."""
+    repository = Repository.open(data.parent)
+    run(data.parent, "reader", "data/train.csv", "data/images")
+    hashes = Path(repository.git.gitexp_dir) / "hashes"
+    old, *_ = hashes.iterdir()
+    count = len(list(hashes.iterdir()))
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    gc(repository)
+    assert len(list(hashes.iterdir())) == count - 1
+    assert not old.exists()
+
+
 def test_what_cannot_be_added_is_refused(data: Path) -> None:
     """What is not there, and what lies outside of the repository."""
     repository = Repository.open(data.parent)

@@ -19,6 +19,7 @@ from gitexp.repo import Repository
 from gitexp.store.git.durable import TEMPORARY, remove
 from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, decode_commit, decode_tree
 from gitexp.store.git.remotes import remote_names
+from gitexp.store.hashes import sweep
 from gitexp.store.modelstore import read_model
 
 YOUNG_S = 24 * 3600.0
@@ -120,6 +121,7 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
         repository.refs.pack(REFS)
         repository.index.rebuild()
         repository.histories.sweep(CACHED_S)
+        sweep(os.path.join(repository.git.gitexp_dir, "hashes"), CACHED_S)
     return GcReport(
         runs=tuple(expired),
         content=len(garbage),

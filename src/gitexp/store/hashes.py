@@ -94,6 +94,16 @@ class FileHashes:
         return digest.hexdigest()
 
 
+def sweep(folder: str, age_s: float) -> None:
+    """Forget the places that nothing new has been known of for so long: scripts read files that never come again."""
+    limit = time.time() - age_s
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime < limit:
+                    os.unlink(entry.path)
+
+
 def _load(path: str) -> dict[bytes, tuple[Signature, str]]:
     with suppress(OSError, ValueError, EOFError, TypeError):
         with open(path, "rb", buffering=0) as file:
