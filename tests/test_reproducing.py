@@ -128,6 +128,7 @@ def test_a_run_is_identical_to_itself(repo_dir: Path, gitexp: Gitexp, environ: E
     assert new.code.tree == old.code.tree
     assert old.commit in new.parents()
     assert new.metrics == old.metrics
+    assert f"Reproduces   {old.id}" in gitexp(repo_dir, "show", "base-again").stdout
     assert files(repo_dir) == before
     assert git("status", "--porcelain", cwd=repo_dir) == status
     assert not left(repo_dir, environ)

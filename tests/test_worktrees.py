@@ -153,6 +153,24 @@ def test_no_commit_gives_a_branch_that_is_not_born(repo_dir: Path, git: Git) -> 
     git("fsck", "--strict", cwd=repo_dir)
 
 
+def test_before_the_first_commit_the_branch_is_the_users(tmp_path: Path, git: Git) -> None:
+    """What is recorded there says the same branch as what was recorded in the user's own work tree."""
+    folder = tmp_path / "fresh"
+    folder.mkdir()
+    git("init", "-q", "-b", "trunk", cwd=folder)
+    (folder / "train.py").write_text("pass\n")
+    repository = Repository.open(folder)
+    record(repository, folder)
+    tree = repository.get_run("@").code.tree
+    assert tree
+    with worktree(repository, commit=None, tree=tree) as name:
+        record(Repository.open(name), Path(name))
+        git("fsck", "--strict", cwd=folder)
+    code = repository.get_run("@").record.code
+    assert code
+    assert (code.commit, code.branch) == (None, "trunk")
+
+
 def test_line_ends_are_converted_as_git_does(repo_dir: Path, git: Git) -> None:
     """What `.gitattributes` say of a file counts, and git sees no change."""
     (repo_dir / ".gitattributes").write_text("*.bat eol=crlf\n")

@@ -180,6 +180,8 @@ def _around(view: RunView, changed: list[FileChange] | None, terminal: Terminal)
     parent, inputs = view.record.parent, view.record.inputs
     if parent:
         rows.append(("Parent", [parent]))
+    if view.record.reproduces:
+        rows.append(("Reproduces", [view.record.reproduces]))
     project = view.record.project
     if project:
         rows.append(("Project", _project(project)))

@@ -77,7 +77,7 @@ def make(repository: GitRepository, commit: str | None) -> Linked:
             _write(os.path.join(home, _OWNER), f"{repository.common_dir}\n")
             os.mkdir(made.folder)
             _write(os.path.join(made.folder, ".git"), f"gitdir: {made.admin}\n")
-        _make_admin(repository, made, commit or f"ref: refs/heads/{identity}")
+        _make_admin(repository, made, commit or f"ref: refs/heads/{_unborn_branch(repository, identity)}")
     except BaseException:
         made.remove()
         raise
@@ -120,6 +120,12 @@ def _name(repository: GitRepository) -> str:
 def _temporary(repository: GitRepository) -> str:
     """Where `gitexp gc` finds what a maker that died had begun."""
     return os.path.join(repository.gitexp_dir, "tmp")
+
+
+def _unborn_branch(repository: GitRepository, otherwise: str) -> str:
+    """That of the user, where it is not born either: it is what a run there says it was recorded on."""
+    head = repository.head()
+    return head.branch if head.commit is None and head.branch else otherwise
 
 
 def _make_lock(temporary: str, lock: str, home: str) -> tuple[int, int]:
