@@ -432,7 +432,7 @@ def test_gc_tells_of_environments_and_removes_unused_ones_on_request(builds: Bui
     environ = {**os.environ, "XDG_CACHE_HOME": str(builds.cache)}
     run = CliRunner(env=environ)
     with contextlib.chdir(repo_dir):
-        assert "1 environment is kept" in run.invoke(command_line, ["gc"], catch_exceptions=False).output
+        assert "In the cache: 1 environment" in run.invoke(command_line, ["gc"], catch_exceptions=False).output
         long_ago = time.time() - 31 * 86400
         os.utime(place / "used", (long_ago, long_ago))
         told = json.loads(run.invoke(command_line, ["gc", "--environments", "-n", "--json"]).output)["environments"]

@@ -73,6 +73,6 @@ def command(dry_run: bool, keep: float | None, environments: bool, as_json: bool
         say(f"{verb} {plural(len(some), 'environment')} ({size(sum(one.size_bytes for one in some))}).")
     elif kept:
         total = size(sum(one.size_bytes for one in kept))
-        are = "is" if len(kept) == 1 else "are"
-        say(f"{plural(len(kept), 'environment')} {are} kept ({total}), {len(unused)} unused for 30 days;")
-        say("'gitexp gc --environments' removes those that are unused.")
+        say(f"In the cache: {plural(len(kept), 'environment')} ({total}), {len(unused)} unused for 30 days.")
+        if unused:
+            say("'gitexp gc --environments' removes those that are unused.")

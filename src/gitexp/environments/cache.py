@@ -88,18 +88,20 @@ class EnvironmentCache:
                 return None
             if not os.access(os.path.join(place, PREFIX, "bin", "python"), os.X_OK):
                 return None
-            os.utime(os.path.join(place, USED))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        with suppress(OSError):  # a cache that others keep may be read-only
+            os.utime(os.path.join(place, USED))
         return marker
 
     def begin(self, key: str) -> str:
         """An empty folder for an environment, whatever a killed build left there. Only with its lock held."""
         place = self.place(key)
         if os.path.isdir(place):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(place, MARKER))
-            shutil.rmtree(place)
+            with durable.storing(place):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(place, MARKER))
+                shutil.rmtree(place)
         durable.make_folder(place)
         return place
 
@@ -128,7 +130,8 @@ class EnvironmentCache:
         durable.make_folder(self.folder)
         path = f"{self.place(key)}.lock"
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            with durable.storing(path):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -47,15 +47,16 @@ def link(site: str) -> None:
     with suppress(OSError):
         if os.readlink(place) == _FOLDER and os.path.isdir(info):
             return
-    for entry in os.listdir(site):
-        if re.fullmatch(rf"{NAME}-.*\.dist-info", entry):
-            shutil.rmtree(os.path.join(site, entry), ignore_errors=True)
-    os.makedirs(info, exist_ok=True)
-    metadata = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n"
-    durable.replace(os.path.join(info, "METADATA"), metadata.encode(), durable=False)
-    durable.replace(os.path.join(info, "INSTALLER"), b"gitexp\n", durable=False)
-    temporary = os.path.join(site, f"{durable.TEMPORARY}{os.getpid()}")
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)
-    os.symlink(_FOLDER, temporary)
-    os.replace(temporary, place)
+    with durable.storing(place):
+        for entry in os.listdir(site):
+            if re.fullmatch(rf"{NAME}-.*\.dist-info", entry):
+                shutil.rmtree(os.path.join(site, entry), ignore_errors=True)
+        os.makedirs(info, exist_ok=True)
+        metadata = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n"
+        durable.replace(os.path.join(info, "METADATA"), metadata.encode(), durable=False)
+        durable.replace(os.path.join(info, "INSTALLER"), b"gitexp\n", durable=False)
+        temporary = os.path.join(site, f"{durable.TEMPORARY}{os.getpid()}")
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.symlink(_FOLDER, temporary)
+        os.replace(temporary, place)

@@ -121,7 +121,7 @@ def _pythons(implementation: str, version: str, environ: Mapping[str, str]) -> I
     later = []
     for path in _candidates(implementation, version, environ):
         real = os.path.realpath(path)
-        if real in seen or not os.access(path, os.X_OK):
+        if real in seen or not os.access(path, os.X_OK) or _is_placeholder(path):
             continue
         seen.add(real)
         said = re.search(r"(\d+\.\d+\.\d+)", path)
@@ -153,6 +153,12 @@ def _candidates(implementation: str, version: str, environ: Mapping[str, str]) -
         if os.path.basename(folder) != "shims":  # which choose one of those above, or fail
             yield from (os.path.join(folder, name) for name in names)
             yield from sorted(glob.glob(os.path.join(glob.escape(folder), f"{program}3.[0-9]*[0-9]")))
+
+
+def _is_placeholder(path: str) -> bool:
+    """Whether macOS would open a window that offers its developer tools instead of starting a Python."""
+    tools = ("/Library/Developer/CommandLineTools", "/Applications/Xcode.app")
+    return sys.platform == "darwin" and path.startswith("/usr/bin/") and not any(map(os.path.isdir, tools))
 
 
 def _ask(path: str) -> Interpreter | None:
