@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -45,59 +46,61 @@ class RunCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = self._project_last(ctx, self._notebook_last(ctx, args))
+        said = self.make_parser(ctx).parse_args(args=list(args))[0]
+        words = _words(said)
+        before = args[: len(args) - len(words)]
+        is_file = words and before[-1:] != ["--"] and not said.get("module")
+        ctx.meta[_PROJECT] = is_file and _names_project(words[0])
+        given = args
+        if ctx.meta[_PROJECT]:
+            given = self._project_last(ctx, before, words)
+        elif len(words) > 1 and words[0].endswith(".ipynb"):
+            given = self._notebook_last(ctx, before, words) or args
         rest = super().parse_args(ctx, list(given))
         own = given[: len(given) - len(ctx.params.get("words", ()))]
         ctx.meta[_DASHES] = own[-1:] == ["--"]
         return rest
 
-    def _notebook_last(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words = self._words(ctx, args)
-        if len(words) < 2 or not words[0].endswith(".ipynb"):
-            return args
-        options = [*args[: -len(words)], *words[1:]]
-        return args if self._words(ctx, options) else [*options, words[0]]
+    def _notebook_last(self, ctx: click.Context, before: list[str], words: tuple[str, ...]) -> list[str] | None:
+        options = [*before, *words[1:]]
+        return None if self._left(ctx, options) else [*options, words[0]]
 
-    def _project_last(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words = self._words(ctx, args)
-        before = args[: len(args) - len(words)]
-        options = self.make_parser(ctx).parse_args(args=list(args))[0]
-        ctx.meta[_PROJECT] = bool(
-            words and before[-1:] != ["--"] and not options.get("module") and _names_project(words[0])
-        )
-        if not ctx.meta[_PROJECT]:
-            return args
-        after = [word for word in self._renamed(words[1:]) if word not in ("-h", "--help")]
-        ctx.meta[_HELP] = len(after) < len(words) - 1
-        more = self._words(ctx, [*before, *after])
-        if more:
+    def _project_last(self, ctx: click.Context, before: list[str], words: tuple[str, ...]) -> list[str]:
+        options = [*before, *self._after_project(ctx, words[1:])]
+        left = self._left(ctx, options)
+        if left:
             raise click.UsageError(
-                f"'{words[0]}' is a project, and '{more[0]}' no option. Parameters are given as -P NAME=VALUE.", ctx
+                f"'{words[0]}' is a project, and '{left[0]}' no option. Parameters are given as -P NAME=VALUE.", ctx
             )
-        return [*before, *after, words[0]]
+        return [*options, words[0]]
 
-    def _renamed(self, words: tuple[str, ...]) -> list[str]:
-        """With `--entry` for `-e`."""
+    def _after_project(self, ctx: click.Context, words: tuple[str, ...]) -> list[str]:
+        """With `--entry` for `-e`; that help is asked for goes into the context."""
         takes_value = {
             name
             for option in self.params
             if isinstance(option, click.Option) and not option.is_flag
             for name in option.opts
         }
-        renamed: list[str] = []
+        ctx.meta[_HELP] = False
+        found: list[str] = []
         is_value = False
         for word in words:
-            if is_value or not word.startswith("-e"):
-                renamed.append(word)
+            if is_value:
+                is_value = False
+            elif word in ("-h", "--help"):
+                ctx.meta[_HELP] = True
+                continue
             else:
-                renamed.append("--entry" if word == "-e" else f"--entry={word[2:]}")
-                word = renamed[-1]
-            is_value = not is_value and word in takes_value
-        return renamed
+                is_value = word in takes_value
+                if word.startswith("-e"):
+                    word = "--entry" if word == "-e" else f"--entry={word[2:]}"
+            found.append(word)
+        return found
 
-    def _words(self, ctx: click.Context, args: list[str]) -> tuple[str, ...]:
-        words = self.make_parser(ctx).parse_args(args=list(args))[0].get("words")
-        return words if isinstance(words, tuple) else ()  # where there are none, releases of click differ in what it is
+    def _left(self, ctx: click.Context, options: list[str]) -> tuple[str, ...]:
+        """The words that are no options."""
+        return _words(self.make_parser(ctx).parse_args(args=list(options))[0])
 
 
 @click.command(
@@ -205,6 +208,11 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **said: Any) -> int:
         result = launch(request, open_repository(), on_trouble=_warn)
     _say_how_it_went(result)
     return exit_like(result.child)
+
+
+def _words(said: Mapping[str, Any]) -> tuple[str, ...]:
+    words = said.get("words")
+    return words if isinstance(words, tuple) else ()  # where there are none, releases of click differ in what it is
 
 
 def _names_project(word: str) -> bool:
