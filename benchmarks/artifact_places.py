@@ -87,14 +87,19 @@ class Place:
 
     def up(self) -> dict[str, float]:
         """`gitexp push`, when neither side knows of an earlier one."""
-        shutil.rmtree(self.folder / ".git" / "gitexp" / "sent", ignore_errors=True)
-        self._empty()
-        return self._bench.program(COMMAND, "push", "origin", cwd=self.folder)
+        self._forget()
+        measured = self._bench.program(COMMAND, "push", "origin", cwd=self.folder)
+        self._forget()
+        whole = self._bench.run(self._bench.gitexp, "push", "origin", cwd=self.folder)
+        return {**measured, "wall_s": whole.wall_s}
 
     def down(self) -> dict[str, float]:
         """`gitexp pull --artifacts`, when the content is only there."""
         self._content.unlink()
-        return self._bench.program(COMMAND, "pull", "origin", "--artifacts", cwd=self.folder)
+        measured = self._bench.program(COMMAND, "pull", "origin", "--artifacts", cwd=self.folder)
+        self._content.unlink()
+        whole = self._bench.run(self._bench.gitexp, "pull", "origin", "--artifacts", cwd=self.folder)
+        return {**measured, "wall_s": whole.wall_s}
 
     def other_up(self) -> dict[str, float]:
         """git-lfs's push of the same object, read from the same file."""
@@ -112,6 +117,11 @@ class Place:
             OTHER_COMMAND, "git", "lfs", "fetch", "origin", refs.output.decode().strip(), cwd=self.folder
         )
 
+    def _forget(self) -> None:
+        """As if nothing had ever been pushed."""
+        shutil.rmtree(self.folder / ".git" / "gitexp" / "sent", ignore_errors=True)
+        self._empty()
+
     def _empty(self) -> None:
         if self._store:  # the server remembers what it had: a new place
             self._emptied += 1
@@ -122,7 +132,7 @@ class Place:
             path.unlink()
 
     def figure(self, costs: list[dict[str, float]]) -> Figure:
-        """The median of peaks above the base, in MB, and of rates."""
+        """The median of peaks above the base, in MB, and of the rates of whole commands."""
         return Figure(
             value=statistics.median(cost["peak_bytes"] for cost in costs) / 1e6,
             wall_s=statistics.median(cost["wall_s"] for cost in costs),
