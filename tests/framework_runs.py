@@ -59,6 +59,9 @@ class Project:
     def bare(self, *, script: str = "train.py") -> Ended:
         return self._run([PYTHON, script], self.environ)
 
+    def bare_with(self, environ: dict[str, str]) -> Ended:
+        return self._run([PYTHON, "train.py"], environ)
+
     def launched(self, *options: str) -> Ended:
         """Under `gitexp run`, in an interpreter that has no gitexp of its own."""
         gitexp = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gitexp.cli import main; sys.exit(main())"

@@ -12,7 +12,7 @@ from gitexp.errors import NotFound, UsageError
 Predict = Callable[[Any, Mapping[str, Any]], Any]
 """Gives a model's answer to data and params."""
 
-NAMES = ("sklearn",)
+NAMES = ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "onnx")
 """The kinds there are; each is `gitexp.models.flavors.<name>`, which calls it `FLAVOR`."""
 
 
@@ -75,6 +75,20 @@ def flavor_of_loader(loader: str) -> Flavor:
     """The kind that MLflow loads as a function by this module. Raises NotFound."""
     name = loader.removeprefix("mlflow.").partition(".")[0]
     return flavor({"pyfunc": "function", "tensorflow": "keras"}.get(name, name))
+
+
+def full_name(thing: Any) -> str:
+    """The name of a thing's class, with its module."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def class_named(name: str) -> Any:
+    """The class of such a name. Raises UsageError: there is none."""
+    module, _, qualified = name.rpartition(".")
+    try:
+        return getattr(import_module(module), qualified)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"There is no class '{name}'.") from error
 
 
 def require(module: str, package: str) -> Any:
