@@ -448,7 +448,8 @@ def test_uncommitted_changes_are_a_diff(client: WebClient, repo_dir: Path, git: 
         assert "train.py" in text
         assert re.search(r'class="del">.*training', text)
         assert re.search(r'class="add">.*<mark><span class="s1">, &lt;b&gt;longer&lt;/b&gt;</span></mark>', text)
-    assert '<span class="l l-Scalar l-Scalar-Plain">' in client.get(f"/runs/{run}/code?path=params.yaml").text
+    file = client.get(f"/runs/{run}/code?path=params.yaml").text
+    assert re.search(r'<pre class="code".*lr.*0\.1', file, re.DOTALL)
 
 
 def test_output_keeps_its_colours(client: WebClient, repo_dir: Path) -> None:

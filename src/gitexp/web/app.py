@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from gitexp.errors import Ambiguous, GitexpError, NotFound, QueryError, UsageError
 from gitexp.repo import Repository
-from gitexp.web import artifacts, changing, live, run, runs, series, views
+from gitexp.web import artifacts, changing, compare, live, run, runs, series, views
 from gitexp.web.security import LOOPBACK, Guard
 from gitexp.web.workspace import Workspace, answer, workspace_of
 
@@ -41,6 +41,7 @@ def build(
         Route("/static/{version}/{name}", workspace.assets.answer),
         *runs.ROUTES,
         *run.ROUTES,
+        *compare.ROUTES,
         *series.ROUTES,
         *artifacts.ROUTES,
         *views.ROUTES,

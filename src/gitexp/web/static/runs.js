@@ -142,7 +142,7 @@ function showSelected(rows) {
   const button = (text, act, props = {}) => el("button", { type: "button", onclick: act, ...props }, text);
   place.replaceChildren(
     el("strong", {}, `${rows.length.toLocaleString()} selected`),
-    ...($("nav a[href='/compare']") ? [button("Compare", () => compare(ids), { class: "main", disabled: rows.length < 2 })] : []),
+    button("Compare", () => compare(ids), { class: "main", disabled: rows.length < 2 }),
     ...(canWrite ? [button("Tag", () => tag(ids)), button("Note", () => note(rows)), gone ? button("Restore", () => apply("restore", ids)) : button("Delete", () => remove(rows), { class: "danger" })] : []),
     button("Export", (event) => menu(event.currentTarget, (shown) => shown.append(...exports(ids)))),
     el("span", { class: "spring" }),
@@ -244,6 +244,7 @@ $("#more").addEventListener("click", (event) => menu(event.target, (shown) => {
   const deleted = query.get("deleted");
   shown.append(
     item(deleted ? "Hide deleted runs" : "Show deleted runs", () => { shown.shut(); change({ deleted: deleted ? "" : "only" }); }),
+    item("Compare all that are listed", () => { location.href = `/compare/plots?${asked()}`; }),
     el("hr"), el("h3", {}, "Export all that are listed"), ...exports(null));
 }));
 
@@ -301,7 +302,7 @@ onKey("Enter", "open the run, or the group", () => grid.open());
 onKey("g", "group", () => $("#group-by").click());
 onKey("o", "columns", () => $("#columns").click());
 onKey("v", "views", () => $("#save-view").click());
-onKey("c", "compare what is selected", () => { const ids = [...grid.picked.keys()]; if (ids.length > 1 && $("nav a[href='/compare']")) compare(ids); });
+onKey("c", "compare what is selected", () => { const ids = [...grid.picked.keys()]; if (ids.length > 1) compare(ids); });
 if (canWrite) {
   onKey("#", "delete what is selected", () => { if (grid.picked.size) remove([...grid.picked.values()]); });
   onKey("e", "tag what is selected", () => { if (grid.picked.size) tag([...grid.picked.keys()]); });
