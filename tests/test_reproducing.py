@@ -235,6 +235,27 @@ def test_a_run_that_a_script_began_by_itself_is_done_again(repo_dir: Path, gitex
     assert newest(repo_dir).experiment == "mine"
 
 
+def test_one_of_several_runs_of_a_script_is_compared_with_its_own_like(
+    repo_dir: Path, gitexp: Gitexp, environ: Environ
+) -> None:
+    """A script that tries several values records them all again; the one with the same params is judged."""
+    write(
+        repo_dir,
+        """
+        import gitexp
+        for rate in (0.1, 0.2, 0.3):
+            with gitexp.start_run(name=f"rate {rate}", params={"rate": rate}):
+                gitexp.log_metric("loss", rate * 2, step=0)
+        """,
+    )
+    subprocess.run([sys.executable, "train.py"], cwd=repo_dir, env=environ, check=True)
+    done = gitexp(repo_dir, "reproduce", "rate 0.2", "--env", "current")
+    assert "Verdict: identical" in done.stdout
+    assert "The command recorded 3 runs; 'rate 0.2' has the params of 'rate 0.2'." in done.stderr
+    tagged = Repository.open(repo_dir).search("tags.reproduction = 'identical'")
+    assert [run.params for run in tagged] == [{"rate": 0.2}]
+
+
 def test_a_notebook_is_done_again(repo_dir: Path, gitexp: Gitexp) -> None:
     """With the values that were set; when each cell was executed does not count."""
     pytest.importorskip("nbclient")

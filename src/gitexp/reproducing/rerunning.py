@@ -14,6 +14,7 @@ from typing import Literal
 from gitexp.applying import apply, captured_code
 from gitexp.data.restoring import InputState, Place, check, kept_inputs, restore
 from gitexp.domain.run import Status
+from gitexp.domain.values import same_value
 from gitexp.domain.verdict import Cause, Judgement, Verdict, combine
 from gitexp.domain.verdict_causes import likely_causes
 from gitexp.errors import Ambiguous, CommandFailed, NotFound, StorageFailed, UsageError
@@ -319,7 +320,28 @@ def _run(
     if result.run_id is None or result.commit is None:
         raise StorageFailed("The repetition could not be recorded.", hint="gitexp fsck")
     _check_end(view, result)
-    return repository.get_run(result.run_id)
+    launched = repository.get_run(result.run_id)
+    return launched if options.overrides else _counterpart(repository, view, launched, said)
+
+
+def _counterpart(repository: Repository, view: RunView, launched: RunView, said: _Said) -> RunView:
+    """Of the runs that one command recorded, as a script does that tries several values, the one with these params."""
+    if _has_params(launched, view):
+        return launched
+    nested = [repository.view(run) for run in repository.search(f"run.parent = '{launched.id}'")]
+    alike = [run for run in nested if _has_params(run, view)]
+    alike = [run for run in alike if run.name == view.name] or alike
+    if len(alike) != 1:
+        return launched
+    [found] = alike
+    said.trouble(f"The command recorded {len(nested) + 1:,} runs; '{found.name}' has the params of '{view.name}'.")
+    return found
+
+
+def _has_params(run: RunView, view: RunView) -> bool:
+    return run.params.keys() == view.params.keys() and all(
+        same_value(value, view.params[key]) for key, value in run.params.items()
+    )
 
 
 def _inputs(view: RunView, top: str, directory: str) -> tuple[str, ...]:
@@ -395,6 +417,9 @@ def _causes(view: RunView, run: RunView, place: _Place) -> tuple[Cause, ...]:
     found = list(likely_causes(circumstances(view), circumstances(run, missing=missing)))
     if view.status is not Status.FINISHED:
         text = f"The run itself is {view.status}: it did not come to its end."
+        found.insert(0, Cause(kind="status", text=text))
+    if any(event.kind == "resume" for event in view.events()):
+        text = "The run was resumed: what it recorded is not that of one command."
         found.insert(0, Cause(kind="status", text=text))
     is_other = any(cause.kind in ("package", "python") for cause in found)
     if place.environment == "current" and (is_other or view.environment is None):
