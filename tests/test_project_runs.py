@@ -17,6 +17,7 @@ import pytest
 
 import gitexp
 from gitexp.projects.launching import Listeners, ProjectRequest, empty_launch, run_project
+from wheels import make_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -213,6 +214,46 @@ def test_reproducing(inside: Gitexp, elsewhere: Gitexp) -> None:
     assert "identical" in inside("reproduce", "@", "--env", "current")[0]
     elsewhere("run", "../taxi", "-e", "train", "--yes")
     assert "identical" in elsewhere("reproduce", "@", "--env", "current")[0]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of which there are two versions, and no index beside."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for version in ("1.0", "2.0"):
+        make_wheel(folder, "alpha", version)
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("wheels")
+def test_the_projects_environment(inside: Gitexp, elsewhere: Gitexp, git: Git) -> None:
+    """A project runs in the environment that it declares, a foreign one also in that of its `requirements.txt`."""
+    prepare = "import alpha\nprint('alpha', alpha.version)\n" + PREPARE
+    (inside.folder / "prepare.py").write_text(prepare)
+    (inside.folder / "requirements.txt").write_text("alpha==1.0\n")
+    git("add", "-A", cwd=inside.folder)
+    git("commit", "-qm", "needs", cwd=inside.folder)
+    assert "No module named 'alpha'" in inside("run", ".", "-e", "prepare", code=1)[1]
+    out, err = elsewhere("run", "../taxi", "-e", "prepare", "--yes")
+    assert out == "alpha 1.0\nprepared 2\n" and "1 requirement" in err
+    assert "alpha==1.0" in elsewhere.show()["environment"]["requirements"]
+    assert "No module named" in elsewhere("run", "../taxi", "-e", "prepare", "--env", "current", code=1)[1]
+
+
+@pytest.mark.usefixtures("wheels")
+def test_another_environment_runs_steps_again(inside: Gitexp) -> None:
+    """A step is only found again where the packages are the same."""
+    file = inside.folder / ".gitexp" / "project.yaml"
+    for version, expected in (("1.0", "ran"), ("1.0", "reused"), ("2.0", "ran"), ("1.0", "reused")):
+        file.write_text(f"{PROJECT}environment: {{requirements: [alpha=={version}]}}\n")
+        _, err = inside("run", ".", "-e", "train")
+        assert f"{expected} prepare" in err
+    _, err = inside("run", ".", "-e", "train", "--env", "conda", code=2)
+    assert "of the kind venv, not conda" in err
 
 
 def test_force(inside: Gitexp) -> None:
