@@ -214,6 +214,15 @@ def test_what_is_other_each_time_does_not_count(before: str, after: str, ignored
     assert ignored in found.ignored
 
 
+def test_where_it_ran_does_not_count() -> None:
+    """The folder itself, what is below it, and one whose name has spaces."""
+    names = {"/my tmp/gitexp-1": "paths"}
+    for path in ("", "/src/pack/__init__.py", "/a b/c.txt"):
+        found = judge_output(f"at /home/ann/project{path}", f"at /my tmp/gitexp-1/project{path}", names=names)
+        assert (found.judgement, found.ignored) == (Judgement.IDENTICAL, ("paths",)), path
+    assert judge_output("at /home/a.py", "at /my tmp/gitexp-1/b.py", names=names).judgement is Judgement.DIFFERENT
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

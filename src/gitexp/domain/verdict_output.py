@@ -13,6 +13,9 @@ from gitexp.domain.verdict import Judgement, OutputVerdict
 LONGEST_SHOWN = 200
 """Characters of a line that are told."""
 
+PATHS = "paths"
+"""How paths are told; a name of this kind is a folder that what follows it is below."""
+
 _NUMBER = r"[-+]?(?:\d+(?:_\d{3})*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = r"(?:ns|[uµμ]s|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -47,7 +50,7 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
     ("durations", rf"(?<![\w.]){_NUMBER} ?{_UNIT}\b(?:(?: and|,)? ?\d+(?:\.\d+)? ?{_UNIT}\b)*", "<d>"),
     ("addresses", r"\b0x[0-9a-fA-F]{5,16}\b", "<address>"),
     ("processes", r"(?i)\b(pid|process)([ =:#]+)\d+", r"\1\2<n>"),
-    ("paths", r"(?<![\w.<:/])(?:file://)?/(?:[^\s'\"`:,;()\[\]{}<>|*?/]+/)+", "<path>/"),
+    (PATHS, r"(?<![\w.<:/])(?:file://)?/(?:[^\s'\"`:,;()\[\]{}<>|*?/]+/)+", "<path>/"),
 )
 """What may differ: how it is told, its pattern, and what stands in its place."""
 
@@ -120,7 +123,7 @@ class _Likeness:
         kinds = []
         for text, what in self._names:
             if text in line:
-                line = line.replace(text, f"<{what}>")
+                line = line.replace(text, "/-" if what == PATHS else f"<{what}>")
                 kinds.append(what)
         for what, pattern, instead in _compiled():
             line, count = pattern.subn(instead, line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from gitexp.domain.verdict import (
     judge_metric,
 )
 from gitexp.domain.verdict_causes import Circumstances
-from gitexp.domain.verdict_output import judge_output
+from gitexp.domain.verdict_output import PATHS, judge_output
 from gitexp.media.arrays import suffix_of
 from gitexp.reading import Artifact, RunView
 
@@ -72,7 +73,7 @@ def circumstances(view: RunView, *, missing: Mapping[str, str] | None = None) ->
 def _names(before: RunView, after: RunView, folder: str) -> dict[str, str]:
     said = [
         *((text, what) for view in (before, after) for text, what in _said(view) if len(text) >= SHORTEST_NAME),
-        *([(folder, "paths")] if folder else []),
+        *([(os.path.dirname(folder), PATHS)] if folder else []),
     ]
     return dict(said)
 
