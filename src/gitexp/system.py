@@ -6,6 +6,7 @@ Metrics begin with `system/`; docs/recording.md says what each is, and in which 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +16,6 @@ from gitexp.domain.metrics import SYSTEM
 from gitexp.domain.source import Source
 from gitexp.domain.values import Number
 from gitexp.recording import Recorder
-from gitexp.store.background import Background
 
 if TYPE_CHECKING:
     import psutil
@@ -34,40 +34,40 @@ class SystemSampler:
         self._interval_s = interval_s
         self._with_self = with_self
         self._directory = os.path.abspath(directory)
-        self._machine: Machine | None = None
-        self._beside: Recorder | None = None
-        self._steps: dict[str, int] = {}
-        self._is_over = False
-        self._thread = Background("gitexp-system", self._sample, first_s=interval_s / 2, is_needed=self._goes_on)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gitexp-system", daemon=True)
+        self._pid = os.getpid()
 
     def start(self) -> None:
-        self._thread.start()
+        with suppress(RuntimeError):  # no more threads
+            self._thread.start()
 
     def stop(self) -> None:
         """No sample is recorded after this. In a forked child there is nothing to stop."""
-        self._is_over = True
-        self._thread.stop()
+        self._over.set()
+        if self._pid == os.getpid() and self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
 
-    def _goes_on(self) -> bool:
-        return not self._is_over
-
-    def _sample(self) -> float:
-        if self._machine is None or self._beside is None:
-            try:
-                self._machine = Machine(os.getpid(), self._directory, with_self=self._with_self)
-                self._beside = self._recorder.beside(Source.SYSTEM)
-            except Exception as error:  # a machine that does not tell
-                self._is_over = True
-                self._recorder.warn(f"The machine is not watched: {type(error).__name__}: {error}.")
-            return self._interval_s / 2
-        moment = time.time()
-        for key, value in self._machine.sample():
-            step = self._steps.get(key, -2)
-            step = (self._beside.last_step(key) if step == -2 else step) + 1
-            self._steps[key] = step
-            if not self._is_over:
-                self._beside.point(key, step, moment, value)
-        return self._interval_s
+    def _run(self) -> None:
+        if self._over.wait(self._interval_s / 2):
+            return
+        try:
+            machine = Machine(os.getpid(), self._directory, with_self=self._with_self)
+            beside = self._recorder.beside(Source.SYSTEM)
+        except Exception as error:  # a machine that does not tell
+            self._recorder.warn(f"The machine is not watched: {type(error).__name__}: {error}.")
+            return
+        pause = self._interval_s / 2
+        steps: dict[str, int] = {}
+        while not self._over.wait(pause):
+            moment = time.time()
+            for key, value in machine.sample():
+                step = steps.get(key, -2)
+                step = (beside.last_step(key) if step == -2 else step) + 1
+                steps[key] = step
+                if not self._over.is_set():
+                    beside.point(key, step, moment, value)
+            pause = self._interval_s
 
 
 class Machine:

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 from gitexp.domain.values import Number
 from gitexp.errors import StorageFailed, UsageError
-from gitexp.store.background import COUNTED_LATE, Background, go_on
 from gitexp.store.git.durable import sync_folder
 
 VERSION: Final = 1
@@ -108,7 +107,7 @@ class JournalWriter:
             self._attach_point(self._points.fd)
         with _syncing:
             _writers.add(self)
-        _syncer.start()
+        _keep_synced()
 
     def points(self, items: Iterable[tuple[str, int, float | None, Number]]) -> None:
         """Several metric values (key, step, time, value) in one write."""
@@ -197,7 +196,6 @@ class JournalWriter:
         self._is_flushing = False
         self._in_trouble = False
         self._has_told = False
-        self._has_forked = False
         self._synced = (0, 0)
         self._attach_point(-1)
 
@@ -278,8 +276,6 @@ class JournalWriter:
 
     def _append_points(self, data: bytes) -> None:
         """Append whole points."""
-        if self._has_forked:
-            self._go_on()
         if self._points.fd >= 0 and not self._waiting_bytes and not self._closed:
             taken = 0
             with suppress(OSError):
@@ -308,8 +304,6 @@ class JournalWriter:
         if self._closed:
             self._tell_once("Something was logged after the run had ended; it is not recorded.")
             return
-        if self._has_forked:
-            self._go_on()
         if file.fd >= 0 and not self._waiting_bytes:
             with suppress(OSError):
                 records = file.write(records)
@@ -343,7 +337,7 @@ class JournalWriter:
                 while file.waiting:
                     if file.fd < 0:
                         self._open(file)
-                        _syncer.start()
+                        _keep_synced()
                     written = file.write_waiting()
                     self._waiting_bytes -= written
         except OSError as error:
@@ -415,17 +409,6 @@ class JournalWriter:
         if sizes != self._synced:
             self._sync_files(_fdatasync)
             self._synced = sizes
-
-    def _stand_still(self) -> None:
-        """In the parent of a fork: the next record, which goes the slow way, has the threads go on."""
-        self._has_forked = True
-        self._attach_point(-1)
-
-    def _go_on(self) -> None:
-        self._has_forked = False
-        if not (self._waiting_bytes or self._closed):
-            self._attach_point(self._points.fd)
-        go_on()
 
     def _after_fork(self) -> None:
         """In the child: the parent's files, names and waiting records are the parent's."""
@@ -514,45 +497,49 @@ def _retire(file: _File) -> None:
         os.close(_retired.popleft())
 
 
-# One thread a process syncs the journals of all runs; where there can be none, `close` does.
+# One thread a process syncs the journals of all runs.
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+_sync_thread: threading.Thread | None = None
 _syncing = threading.Lock()
-"""Guards the name above."""
+"""Guards the two names above."""
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
-def _open_writers() -> list[JournalWriter]:
+def _keep_synced() -> None:
+    global _sync_thread
     with _syncing:
-        return list(_writers)
+        if _sync_thread is None:
+            _sync_thread = threading.Thread(target=_sync_all, name="gitexp-sync", daemon=True)
+            try:
+                _sync_thread.start()
+            except RuntimeError:  # no more threads, or the interpreter is ending: `close` syncs
+                _sync_thread = None
 
 
-def _sync_all() -> float:
-    writers = _open_writers()
-    while writers:
-        with suppress(Exception):  # one run's trouble must not end the syncing of the others
-            writers.pop()._sync_soon()
-    return _SYNC_S
-
-
-_syncer = Background("gitexp-sync", _sync_all, first_s=_SYNC_S, is_needed=lambda: bool(_open_writers()))
+def _sync_all() -> None:
+    global _sync_thread
+    while True:
+        clock.sleep(_SYNC_S)
+        with _syncing:
+            writers = list(_writers)
+            if not writers:
+                _sync_thread = None
+                return
+        while writers:
+            with suppress(Exception):  # one run's trouble must not end the syncing of the others
+                writers.pop()._sync_soon()
 
 
 def _after_fork() -> None:
-    global _syncing
+    global _sync_thread, _syncing
+    _sync_thread = None
     _syncing = threading.Lock()
     for writer in list(_writers):
         writer._after_fork()
 
 
-def _stand_still() -> None:
-    for writer in _open_writers():
-        writer._stand_still()
-
-
 os.register_at_fork(after_in_child=_after_fork)
-if COUNTED_LATE:
-    os.register_at_fork(after_in_parent=_stand_still)
 
 
 def _memory(records: list[bytes]) -> int:
