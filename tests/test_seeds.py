@@ -86,3 +86,11 @@ def test_torch_tells_its_seed_and_whether_it_is_deterministic(repo_dir: Path) ->
         "torch.backends.cudnn.deterministic": False,
         "torch.use_deterministic_algorithms": True,
     }
+
+
+@pytest.mark.frameworks
+@pytest.mark.skipif(not PYTHON, reason="GITEXP_FRAMEWORKS_PYTHON is not set")
+def test_a_library_that_seeds_for_the_script_is_seen(repo_dir: Path) -> None:
+    """Keras seeds random and numpy, besides its backend."""
+    found = facts(repo_dir, "import keras; keras.utils.set_random_seed(8)", python=PYTHON)
+    assert found["seeds"].items() >= {"numpy": 8, "random": 8}.items()
