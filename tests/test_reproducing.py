@@ -120,6 +120,7 @@ def test_a_run_is_identical_to_itself(repo_dir: Path, gitexp: Gitexp, environ: E
     done = gitexp(repo_dir, "reproduce", "base", "--env", "current")
     assert "Verdict: identical" in done.stdout
     assert "step 4 loss" in done.stdout, "the command prints as ever"
+    assert "Running: python train.py 0.5" in done.stderr
 
     new = newest(repo_dir)
     assert (new.name, new.experiment, new.record.reproduces) == ("base-again", "trials", old.id)
@@ -572,6 +573,7 @@ def test_a_killed_reproduction_leaves_nothing(
     git("fsck", "--strict", cwd=repo_dir)
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when another's process is gone")
 def test_a_worktree_whose_program_lives_on_stays(
     repo_dir: Path, environ: Environ, gitexp: Gitexp, tmp_path: Path
 ) -> None:

@@ -47,9 +47,15 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away, for others to write; it comes again when more travels."""
+        with self._lock:
+            if self._is_shown:
+                self._is_shown = False
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
 
     def _turn_to(self, stage: str) -> None:
         with self._lock:

@@ -89,9 +89,15 @@ def command(run: str, words: tuple[str, ...], yes: bool, emit_dockerfile: bool, 
         raise UsageError("-o says where a Dockerfile goes.", hint="Add --emit-dockerfile.")
     options = Options(**said, instead=words, engine=engine())
     _ask(repository, view, options, yes=yes)
+    progress = Progress("Fetching")
+
+    def talk(text: str) -> None:
+        progress.clear()
+        tell(printable(text))
+
     try:
-        with Progress("Fetching") as listener, _output_to_stderr() if as_json else nullcontext():
-            done = reproduce(repository, view, options, environ=os.environ, say=_talk, trouble=_warn, listener=listener)
+        with progress as listener, _output_to_stderr() if as_json else nullcontext():
+            done = reproduce(repository, view, options, environ=os.environ, say=talk, trouble=_warn, listener=listener)
     except CommandFailed as error:
         if error.is_stopped and error.signal:
             _die_of(error.signal)
@@ -155,10 +161,6 @@ def _output_to_stderr() -> Iterator[None]:
 def _die_of(number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-
-
-def _talk(text: str) -> None:
-    tell(printable(text))
 
 
 def _warn(text: str) -> None:

@@ -140,6 +140,7 @@ def reproduce(
         with places(
             repository, view, recipe, options, environ, say if not number else _ignore, said, listener
         ) as place:
+            say(f"Running{f' ({number + 1} of {options.times})' if options.times > 1 else ''}: {recipe.shown}")
             runs.append(_run(repository, view, recipe, options, place, said, number))
             tops.append(place.top)
     verdict = _judge(view, runs, tops, options, place)
