@@ -44,15 +44,14 @@ def run(address: str, said: Mapping[str, Any], launch: LaunchRequest) -> Project
         launch=launch,
     )
     agreed = bool(said["yes"])
-    with Progress("Fetching") as fetching:
-        listeners = Listeners(
-            say=lambda text: tell(printable(text)),
-            warn=warn,
-            on_step=_tell_of_step,
-            confirm=lambda introduction: _confirm(introduction, agreed=agreed),
-            fetching=fetching,
-        )
-        result = run_project(request, listeners=listeners, engine=engine())
+    listeners = Listeners(
+        say=lambda text: tell(printable(text)),
+        warn=warn,
+        on_step=_tell_of_step,
+        confirm=lambda introduction: _confirm(introduction, agreed=agreed),
+        fetching=_fetching,
+    )
+    result = run_project(request, listeners=listeners, engine=engine())
     if not result.is_whole:
         tell(f"The step '{printable(result.entry)}' {result.result.status}, so what comes after it was not run.")
     return result
@@ -61,7 +60,12 @@ def run(address: str, said: Mapping[str, Any], launch: LaunchRequest) -> Project
 def show_help(address: str, entry: str | None) -> None:
     """Show the entry points of a project, with their parameters; nothing of it is run."""
     checkout = checked_out(
-        address, directory=os.getcwd(), environ=os.environ, engine=engine(), say=lambda text: tell(printable(text))
+        address,
+        directory=os.getcwd(),
+        environ=os.environ,
+        engine=engine(),
+        fetching=_fetching,
+        say=lambda text: tell(printable(text)),
     )
     with checkout as found:
         project = read_project(found.folder)
@@ -99,6 +103,10 @@ def warn(message: str) -> None:
     """A warning, on stderr."""
     terminal = look(sys.stderr)
     tell(f"{terminal.paint('gitexp: warning:', 'bold yellow')} {printable(message)}")
+
+
+def _fetching() -> Progress:
+    return Progress("Fetching")
 
 
 def _tell_of_recovered() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from gitexp.domain.config import Config
@@ -58,7 +58,7 @@ def checked_out(
     directory: str,
     environ: Mapping[str, str],
     engine: str = "auto",
-    listener: Listener | None = None,
+    fetching: Callable[[], AbstractContextManager[Listener | None]] = nullcontext,
     say: Callable[[str], None] = lambda _text: None,
     on_trouble: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[ProjectCheckout]:
@@ -66,6 +66,9 @@ def checked_out(
 
     A folder of the repository that `directory` is in is taken as it is. Anything else is fetched into that repository,
     and checked out in a worktree that goes at the end; outside of a repository it is cloned into `directory` first.
+
+    Args:
+        fetching: entered while bytes travel; gives who is told of them.
 
     Raises:
         NotFound: no such version or folder.
@@ -105,7 +108,8 @@ def checked_out(
         config = Config()
     else:
         repository = Repository.open(directory, environ=environ)
-    fetched = fetch_project(repository, address, engine=engine, listener=listener)
+    with fetching() as listener:
+        fetched = fetch_project(repository, address, engine=engine, listener=listener)
     with _in_worktree(repository, fetched, address.folder, engine, on_trouble) as made:
         # What a foreign project is recorded as is up to whoever records it; how, to the project.
         ours, theirs = config or repository.config, made.repository.config

@@ -70,7 +70,7 @@ def fetch_project(
     wanted = _named(refs, version, address)
     on_bytes = (listener or Listener()).on_bytes
     if listener:
-        listener.on_stage(f"Fetching {mask_url(address.repository)}")
+        listener.on_stage(mask_url(address.repository))
     if wanted is not None:
         was_here = repository.objects.contains(bytes.fromhex(wanted))
         if not was_here:

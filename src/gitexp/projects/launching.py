@@ -104,14 +104,14 @@ class Listeners:
         warn: of what recording could not do.
         on_step: of each step.
         confirm: asked before the first run from an address; says whether to go on.
-        fetching: of the bytes that travel.
+        fetching: entered while bytes travel; gives who is told of them.
     """
 
     say: Callable[[str], None] = lambda _text: None
     warn: Callable[[str], None] = lambda _text: None
     on_step: Callable[[StepResult], None] = lambda _step: None
     confirm: Callable[[Introduction], bool] = lambda _introduction: False
-    fetching: Listener | None = None
+    fetching: Callable[[], contextlib.AbstractContextManager[Listener | None]] = contextlib.nullcontext
 
 
 def run_project(
@@ -137,7 +137,7 @@ def run_project(
         directory=start,
         environ=request.launch.environ,
         engine=engine,
-        listener=told.fetching,
+        fetching=told.fetching,
         say=told.say,
         on_trouble=told.warn,
     ) as checkout:
@@ -243,9 +243,8 @@ class _Running:
         run = find_done(self._place.repository, key)
         if run is None:
             return False
-        done = restore(
-            self._place, step, run, engine=self._engine, listener=self._told.fetching, on_trouble=self._told.warn
-        )
+        with self._told.fetching() as listener:
+            done = restore(self._place, step, run, engine=self._engine, listener=listener, on_trouble=self._told.warn)
         if done is None:
             return False
         self._finish(
