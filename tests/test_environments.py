@@ -25,6 +25,7 @@ from conftest import Git
 from gitexp.cli import command_line
 from gitexp.environments.building import Built, build
 from gitexp.environments.cache import PREFIX, EnvironmentCache
+from gitexp.environments.files import specification_from_files
 from gitexp.environments.specification import EnvironmentSpec, Tool
 from gitexp.environments.tools import find_uv
 from gitexp.errors import EnvironmentFailed
@@ -284,6 +285,27 @@ def test_another_repository_is_installed_at_its_commit(builds: Builds, tmp_path:
     with pytest.raises(EnvironmentFailed, match=rf"other git\+{nowhere}@{commit} \(.*\)\.") as failed:
         builds(f"other @ git+{nowhere}@{commit}  # editable in {folder}", "alpha==1.0", tool=tool)
     assert [name for name, _, _ in failed.value.packages] == ["alpha", "other"]
+
+
+@both_tools
+def test_a_projects_files_are_followed(builds: Builds, tmp_path: Path, tool: Tool) -> None:
+    """Its own folder of wheels, a constraint, what its packages need, and a wheel beside it."""
+    folder = tmp_path / "project"
+    for version in ("1.0", "2.0", "3.0"):
+        make_wheel(folder / "wheels", "alpha", version)
+    make_wheel(folder / "wheels", "beta", "1.0", requires="alpha")
+    make_wheel(folder, "gamma", "1.0", requires="delta")
+    make_wheel(folder / "wheels", "delta", "1.0")
+    (folder / "requirements.txt").write_text(
+        "--find-links ./wheels\n-c constraints.txt\nbeta\n./gamma-1.0-py3-none-any.whl\n"
+    )
+    (folder / "constraints.txt").write_text("alpha<3\n")
+    spec = specification_from_files(str(folder))
+    assert spec is not None
+    del builds.environ["PIP_FIND_LINKS"]
+    built = build(spec, root=str(folder), tool=tool, environ=builds.environ)
+    code = "import alpha, beta, gamma, delta; print(alpha.version, beta.version, gamma.version)"
+    assert ask(built, code) == "2.0 1.0 1.0"
 
 
 @both_tools

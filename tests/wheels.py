@@ -42,12 +42,13 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 """
 
 
-def make_wheel(folder: Path, name: str, version: str, **scripts: str) -> Path:
+def make_wheel(folder: Path, name: str, version: str, *, requires: str = "", **scripts: str) -> Path:
     """A wheel with one module, whose `version` is that of the package, and programs."""
     info = f"{name}-{version}.dist-info"
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
     files = {
         f"{name}.py": f"version = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files |= {f"{name}-{version}.data/scripts/{script}": text for script, text in scripts.items()}

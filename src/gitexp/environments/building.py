@@ -222,11 +222,11 @@ def _add_local(cache: EnvironmentCache, request: _Request, base: Marker) -> tupl
         request.say(f"Installing {', '.join(one.name or one.origin for one in request.local)} from the work tree.")
         with cache.clearing(key):
             site = make_overlay(
+                request.spec,
                 place,
                 below=below,
                 base=base,
                 local=request.local,
-                with_dependencies=not request.spec.is_complete,
                 cache=request.cache,
                 tool=request.tool,
                 root=request.root,

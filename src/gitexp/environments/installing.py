@@ -26,6 +26,7 @@ _LIST = (
 )
 _TORCH = re.compile(r"torch(?:vision|audio)?==[^\s+]+\+(cpu|cu\d+|rocm[\d.]+|xpu)")
 _TORCH_INDEX = "https://download.pytorch.org/whl/"
+_FOLDER_OPTION = re.compile(r"\A((?:-f|--find-links)(?:\s+|=))(?![a-z]+:)(\S+)")
 _TAIL_LINES = 6
 _TAIL_CHARACTERS = 600
 _UNREACHABLE = re.compile(
@@ -51,12 +52,14 @@ class Builder:
         environ: the variables of whoever asked.
         held: a descriptor that the installer holds as long as it lives; None for none.
         cwd: where it works: relative paths begin there, and uv's settings of the project count.
+        options: lines of `requirements.txt` that are options of pip.
     """
 
     installer: Installer
     environ: Mapping[str, str]
     held: int | None = None
     cwd: str | None = None
+    options: tuple[str, ...] = ()
 
     def make(self, interpreter: Interpreter, prefix: str) -> None:
         """Make an empty virtual environment.
@@ -79,7 +82,6 @@ class Builder:
         prefix: str,
         requirements: Sequence[Requirement],
         *,
-        options: Sequence[str] = (),
         constraints: Sequence[str] = (),
         with_dependencies: bool = False,
         anew: bool = False,
@@ -88,7 +90,6 @@ class Builder:
         """Install into an environment.
 
         Args:
-            options: lines of `requirements.txt` that are options of pip.
             constraints: requirements for packages, where they are needed at all.
             with_dependencies: also what the packages need and nobody named.
             anew: build from folders again; uv would take what it built before as long as the project file is the same.
@@ -106,7 +107,7 @@ class Builder:
             passes = [(hashed, False, True), (rest, with_dependencies, False)]
         for chosen, dependencies, checked in passes:
             file = os.path.join(workplace, "requirements.txt")
-            durable.replace(file, _text([*options, *chosen]), durable=False)
+            durable.replace(file, _text([*self.option_lines(), *chosen]), durable=False)
             command = [*self.base(prefix), "--requirement", file]
             if constraints:
                 constraining = os.path.join(workplace, "constraints.txt")
@@ -128,6 +129,10 @@ class Builder:
             if done.returncode != 0:
                 raise InstallFailed(done.stderr + done.stdout)
 
+    def option_lines(self) -> list[str]:
+        """The options, with paths that begin where it works: the installers take that of the file for it."""
+        return [re.sub(_FOLDER_OPTION, self._from_here, line) for line in self.options]
+
     def line(self, requirement: Requirement) -> str:
         """A requirement as the installer reads it."""
         url = requirement.url or ""
@@ -135,6 +140,10 @@ class Builder:
             return requirement.line()
         # pip before 24.1 takes a URL without a host for none where a name stands before it.
         return f"{url}{'&' if '#' in url else '#'}egg={requirement.name}"
+
+    def _from_here(self, match: re.Match[str]) -> str:
+        path = os.path.join(self.cwd or os.getcwd(), match[2])
+        return f"{match[1]}{os.path.normpath(path) if os.path.exists(path) else match[2]}"
 
     def base(self, prefix: str) -> list[str]:
         """The command that installs into an environment, up to what it shall install."""

@@ -51,7 +51,8 @@ def make_environment(
     if kind == "venv":
         _check_gone(requirements, root)
     installer = find_installer(cache, environ=environ, tool=tool, say=say)
-    builder = Builder(installer=installer, environ=environ, held=held, cwd=root)
+    options = tuple(options_among(spec.requirements))
+    builder = Builder(installer=installer, environ=environ, held=held, cwd=root, options=options)
     note = ""
     built_with: str = installer.kind
     if kind == "conda" and spec.conda is not None:
@@ -81,7 +82,6 @@ def make_environment(
             builder.install(
                 prefix,
                 requirements,
-                options=options_among(spec.requirements),
                 constraints=spec.constraints,
                 with_dependencies=not spec.is_complete,
                 workplace=place,
@@ -102,12 +102,12 @@ def make_environment(
 
 
 def make_overlay(
+    spec: EnvironmentSpec,
     place: str,
     *,
     below: str,
     base: Marker,
     local: Sequence[Requirement],
-    with_dependencies: bool,
     cache: str,
     tool: Tool | None,
     root: str | None,
@@ -118,7 +118,8 @@ def make_overlay(
     """Make an environment that has the packages of another one and some from folders; gives its `site-packages`.
 
     Args:
-        below: the prefix of the other one, of which `base` is known.
+        spec: of the other one.
+        below: its prefix, of which `base` is known.
 
     Raises:
         EnvironmentFailed
@@ -126,7 +127,8 @@ def make_overlay(
     _check_gone(local, root)
     prefix = os.path.join(place, PREFIX)
     installer = find_installer(cache, environ=environ, tool=tool, say=say)
-    builder = Builder(installer=installer, environ=environ, held=held, cwd=root)
+    options = tuple(options_among(spec.requirements))
+    builder = Builder(installer=installer, environ=environ, held=held, cwd=root, options=options)
     version = base.version
     builder.make(Interpreter(path=os.path.join(below, "bin", "python"), version=version), prefix)
     site, _, _ = ask_environment(prefix, environ)
@@ -135,7 +137,14 @@ def make_overlay(
         file.write(f"import site; site.addsitedir({base.site!r})\n")
     absolute = [_absolute(one, root) for one in local]
     try:
-        builder.install(prefix, absolute, with_dependencies=with_dependencies, anew=True, workplace=place)
+        builder.install(
+            prefix,
+            absolute,
+            constraints=spec.constraints,
+            with_dependencies=not spec.is_complete,
+            anew=True,
+            workplace=place,
+        )
     except InstallFailed as error:
         raise failure([], error.output) from None
     return site

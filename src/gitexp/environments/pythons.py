@@ -95,9 +95,10 @@ def find_python(
             exact = _fits(fetched.version, version)
             return fetched, "" if exact else f"Python {wanted} cannot be had: Python {fetched.name} is used instead."
     there = sorted({one.name for one in found.values()}, key=_order)
+    ways = f", for example with 'uv python install {version}' or 'pyenv install {version}'"
     raise EnvironmentFailed(
         f"Python {wanted} is not here; there is {', '.join(there)}." if there else f"Python {wanted} is not here.",
-        hint=f"Install it, for example with 'uv python install {version}' or 'pyenv install {version}'.",
+        hint=f"Install it{ways if implementation == 'cpython' else ' and put it in PATH'}.",
     )
 
 

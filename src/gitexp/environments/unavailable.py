@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from gitexp.domain.masking import mask_url
@@ -65,7 +66,7 @@ class Unavailable:
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         there = f", {_there(self.available, self.recorded)}" if self.available or not self.reason else ""
-        return f"{self.name} {self.recorded}{reason}{there}"
+        return f"{f'{self.name} {self.recorded}'.rstrip()}{reason}{there}"
 
 
 def failure(missing: Sequence[Unavailable], output: str) -> EnvironmentFailed:
@@ -158,12 +159,12 @@ def _try(requirements: Sequence[Requirement], python: str, builder: Builder) -> 
     command = builder.installer.command
     if builder.installer.kind == "uv":
         asked = [*command, "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", "--python", python, *options]
-        text = "".join(f"{line}\n" for line in lines)
+        text = "".join(f"{line}\n" for line in [*builder.option_lines(), *lines])
     else:
         plain = [line.partition(" --hash=")[0] for line in lines]
         words = [word for line in plain for word in (line.split(maxsplit=1) if line.startswith("-e ") else [line])]
         asked = [*command, "--python", python, "install", "--dry-run", "--no-deps", "--ignore-installed", *words]
-        asked += options
+        asked += [word for line in builder.option_lines() for word in shlex.split(line)] + options
         text = ""
     environ = {**builder.environ, **variables}
     done = run_tool(asked, environ=environ, held=builder.held, cwd=builder.cwd, text=text)
@@ -209,7 +210,7 @@ def _versions(
     """The versions that there are for this Python, and why the recorded one is not among them, where pip tells."""
     if pip is None:
         return (), ""
-    asking = Builder(installer=pip, environ=builder.environ, held=builder.held, cwd=builder.cwd)
+    asking = replace(builder, installer=pip)
     # One that nobody has: pip would fetch one that is there, and may have to build it to know what it needs.
     output = _try([Requirement(name=requirement.name, specifier=f"=={_NO_SUCH}")], python, asking) or ""
     found = re.search(_FROM_VERSIONS, output)

@@ -89,7 +89,8 @@ def environment_of(python: PythonFacts | None, environ: Mapping[str, str], *, ro
     if python is None:
         return Environment(python=facts)
     prefix = os.path.dirname(os.path.dirname(python.executable))
-    return Environment(python=facts, requirements=freeze(python.path, root=root), conda=conda_packages(prefix))
+    conda = conda_packages(prefix) if prefix else ()
+    return Environment(python=facts, requirements=freeze(python.path, root=root), conda=conda)
 
 
 @cache
