@@ -350,6 +350,26 @@ def test_here_runs_in_the_users_own_work_tree(repo_dir: Path, gitexp: Gitexp, en
     assert not left(repo_dir, environ)
 
 
+def test_here_each_repetition_begins_with_what_the_run_began_with(repo_dir: Path, gitexp: Gitexp) -> None:
+    """A file that the run read and wrote anew is put back first; what it holds now is kept as an artifact."""
+    write(
+        repo_dir,
+        """
+        import gitexp, os
+        count = int(open("count.txt").read()) if os.path.exists("count.txt") else 0
+        gitexp.log_metric("count", count, step=0)
+        with open("count.txt", "w") as file:
+            file.write(str(count + 1))
+        """,
+    )
+    gitexp(repo_dir, "run", "-n", "first", "train.py")
+    gitexp(repo_dir, "run", "-n", "second", "train.py")
+    found = document(gitexp(repo_dir, "reproduce", "second", "--here", "--times", "2", "--json"))
+    assert [run["metrics"] for run in found["after"]] == [{"count": 1}] * 2
+    (repo_dir / "count.txt").write_text("77")
+    assert "'count.txt'" in gitexp(repo_dir, "reproduce", "second", "--here", code=2).stderr
+
+
 # Inputs
 
 

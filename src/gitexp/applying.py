@@ -427,12 +427,14 @@ class _Plan:
         return set(unsure)
 
     def _trees_of_runs(self) -> Iterator[HeadTree]:
+        """What runs captured, and what they made."""
+        runs = self._repository.runs
         for run in self._repository.search(limit=RUNS_LOOKED_INTO):
             if run.commit is not None:
                 with suppress(GitexpError):  # a damaged run keeps nothing
-                    tree = self._repository.runs.code_tree(run.commit)
-                    if tree:
-                        yield HeadTree(self._repository.objects, bytes.fromhex(tree))
+                    for tree in (runs.code_tree(run.commit), runs.artifacts_tree(run.commit)):
+                        if tree:
+                            yield HeadTree(self._repository.objects, bytes.fromhex(tree))
 
     def _is_as_wanted(self, path: bytes) -> bool:
         """Whether a file that no snapshot sees holds what is to be written there."""

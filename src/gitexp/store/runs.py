@@ -325,6 +325,11 @@ class GitRunStore:
         entry = self._root(commit).get(b"code")
         return entry.oid.hex() if entry else None
 
+    def artifacts_tree(self, commit: str) -> str | None:
+        """The id of the tree under `artifacts/`, if there are any."""
+        entry = self._root(commit).get(b"artifacts")
+        return entry.oid.hex() if entry else None
+
     def events(self, commit: str) -> list[RunEvent]:
         return [_event(oid, found) for oid, found in states(self._objects, commit)]
 
