@@ -253,7 +253,7 @@ def run_from_dict(data: Mapping[str, Any]) -> RunRecord:
             parent=data.get("parent"),
             reproduces=data.get("reproduces"),
             inputs=tuple(input_from_dict(item) for item in data.get("inputs", ())),
-            project=None if data.get("project") is None else ProjectSource(**data["project"]),
+            project=None if data.get("project") is None else _project_from_dict(data["project"]),
             note=data.get("note"),
             warnings=tuple(map(str, data.get("warnings", ()))),
             artifact_count=int(artifacts.get("count", 0)),
@@ -345,6 +345,12 @@ def _code_from_dict(data: Mapping[str, Any]) -> CodeState:
 
 def _project_to_dict(project: ProjectSource) -> dict[str, Any]:
     return _without_none(address=project.address, commit=project.commit, folder=project.folder, entry=project.entry)
+
+
+def _project_from_dict(data: Mapping[str, Any]) -> ProjectSource:
+    return ProjectSource(
+        entry=data["entry"], folder=data.get("folder", "."), address=data.get("address"), commit=data.get("commit")
+    )
 
 
 def _without_none(**items: Any) -> dict[str, Any]:
