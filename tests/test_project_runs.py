@@ -381,6 +381,20 @@ def test_versions(inside: Gitexp, elsewhere: Gitexp, git: Git) -> None:
     assert inside.folder.exists() is False
 
 
+def test_without_git(
+    inside: Gitexp, elsewhere: Gitexp, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where git is not installed, a project of another folder is fetched and cloned all the same."""
+    git("branch", "side", cwd=inside.folder)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for version in ("", "@side"):
+        assert elsewhere("run", f"../taxi{version}", "-e", "prepare", "--yes")[0] == "prepared 2\n"
+        outside = Gitexp(tmp_path / "empty")
+        assert outside("run", f"file://{inside.folder}{version}", "-e", "prepare", "--yes")[0] == "prepared 2\n"
+
+
 def test_own_versions(inside: Gitexp, git: Git) -> None:
     """A version of the repository itself runs in a worktree of it, without a question."""
     first = git("rev-parse", "HEAD", cwd=inside.folder).strip()

@@ -30,7 +30,9 @@ class FolderTransport:
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         refs = self._refs(self._open())
-        return {name: oid for prefix in prefixes for name, oid in refs.list(prefix).items()}
+        found = {name: oid for prefix in prefixes for name, oid in refs.list(prefix).items()}
+        head = refs.read("HEAD") if "HEAD" in prefixes else None
+        return found if head is None else {"HEAD": head, **found}
 
     def fetch(self, wants: Iterable[str], haves: Iterable[str], on_bytes: OnBytes) -> None:
         known = [bytes.fromhex(oid) for oid in haves]
