@@ -310,6 +310,8 @@ def test_folders_without_a_project_run_as_scripts(inside: Gitexp) -> None:
     (inside.folder / "tool").mkdir()
     (inside.folder / "tool" / "__main__.py").write_text("import sys; print(sys.argv[1:])")
     assert inside("run", "tool", "-e", "x", "--help")[0] == "['-e', 'x', '--help']\n"
+    (inside.folder / "empty").mkdir()
+    assert "no '.gitexp/project.yaml', 'MLproject' or '__main__.py'" in inside("run", "empty", code=3)[1]
 
 
 def test_mlproject(inside: Gitexp) -> None:

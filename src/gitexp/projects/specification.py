@@ -79,6 +79,11 @@ class Project:
             return self.entry_points[wanted]
         if wanted.endswith((".py", ".sh")):
             return EntryPoint(name=wanted, script=wanted, takes_more=True)
+        if self.file is None and name is None:
+            raise NotFound(
+                "The folder has no '.gitexp/project.yaml', 'MLproject' or '__main__.py' that says what is run.",
+                hint="Name a script in it: -e train.py",
+            )
         if self.entry_points:
             hint = f"The entry points are {', '.join(self.entry_points)}; scripts (.py, .sh) are run by their path."
         else:
