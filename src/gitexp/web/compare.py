@@ -27,8 +27,8 @@ from gitexp.reading import RunView
 from gitexp.web.changing import sealed_or_live
 from gitexp.web.colours import colour_of, dash_of
 from gitexp.web.runs import selection_of
-from gitexp.web.workspace import Workspace, answer, embedded, workspace_of
 from gitexp.web.wording import person, typed
+from gitexp.web.workspace import Workspace, answer, embedded, workspace_of
 from gitexp.wording import duration, number, plain, plural, size
 
 MOST_CHOSEN = 200

@@ -18,6 +18,7 @@ from gitexp.web.workspace import Workspace, workspace_of
 
 LOOKS_EVERY_S = 1.0
 ALIVE_EVERY_S = 15.0
+_NAPS = 10
 
 
 async def events(request: Request) -> Response:
@@ -45,7 +46,10 @@ async def _changes(workspace: Workspace) -> AsyncIterator[str]:
         elif silent_s >= ALIVE_EVERY_S:
             silent_s = 0.0
             yield ": still here\n\n"  # a closed connection is only noticed by writing
-        await asyncio.sleep(LOOKS_EVERY_S)
+        for _ in range(_NAPS):
+            if workspace.stopping:
+                return
+            await asyncio.sleep(LOOKS_EVERY_S / _NAPS)
         silent_s += LOOKS_EVERY_S
 
 

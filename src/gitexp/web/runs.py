@@ -326,7 +326,7 @@ def _column(name: str, numeric: set[str]) -> Column | None:
     if name == TAGS:
         return Column(name=name, title="Tags", kind="tags", sort="")
     if name.startswith(SPARK) and key:
-        return Column(name=name, title=key, kind="spark", sort="")
+        return Column(name=name, title=f"{key} ∿", kind="spark", sort="")
     if family == "metrics" and key:
         return Column(name=name, title=key, kind="number", sort=sort_name(name), better=direction(key) or "")
     if family in ("params", "tags") and key:

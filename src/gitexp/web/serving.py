@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from types import FrameType
 
 import uvicorn
 
@@ -13,6 +14,7 @@ from gitexp.errors import UsageError
 from gitexp.repo import Repository
 from gitexp.web.app import build
 from gitexp.web.security import LOOPBACK, kept_key
+from gitexp.web.workspace import Workspace
 
 PORTS = range(7878, 7898)
 """Those that are tried where none is asked for."""
@@ -51,11 +53,23 @@ def serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=1,  # pages that listen for events never hang up by themselves
+            timeout_graceful_shutdown=2,  # pages that listen for events never hang up by themselves
         )
         threading.Thread(target=app.state.workspace.warm, daemon=True).start()
         on_ready(f"http://{shown}:{bound}/?key={key}")
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, app.state.workspace).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its streams of events when it is told to leave."""
+
+    def __init__(self, config: uvicorn.Config, workspace: Workspace) -> None:
+        super().__init__(config)
+        self._workspace = workspace
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._workspace.stopping = True
+        super().handle_exit(sig, frame)
 
 
 def _listening(host: str, port: int | None) -> socket.socket:

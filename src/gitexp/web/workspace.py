@@ -35,6 +35,7 @@ class Workspace:
     Attributes:
         lock: held by whoever asks the repository: it is not made for several threads.
         read_only: whether pages offer changes.
+        stopping: the server ends; streams of events have to.
         curves: points of curves that were looked at, the latest last.
     """
 
@@ -44,6 +45,7 @@ class Workspace:
         self.lock = threading.Lock()
         self.assets = Assets()
         self.token = write_token(key)
+        self.stopping = False
         self.curves: OrderedDict[Any, tuple[Sequence[float], array[float]]] = OrderedDict()
 
     @cached_property

@@ -67,6 +67,8 @@ export class Grid {
   get count() { return this.segments.reduce((sum, segment) => sum + segment.count, 0); }
 
   setColumns(columns, { pinned, widths, order }) {
+    const names = (list) => JSON.stringify(list.map((column) => column.name));
+    if (names(columns) !== names(this.columns)) this.segments = []; // rows of other columns
     this.columns = columns;
     this.pinned = pinned;
     this.widths = widths;

@@ -3,14 +3,14 @@
 import { $, $$, ask, canWrite, el, fail, field, getJSON, onChange, onKey, send, toast } from "./page.js";
 
 const state = JSON.parse($("#state").textContent);
+const side = location.pathname.split("/")[3] ?? "";
 
 // Charts
 
 let charts = [];
 if ($("#charts")) {
   const { board } = await import("./chart.js");
-  const isSystem = location.pathname.endsWith("/system");
-  charts = board($("#chart-tools"), $$("#charts .chart"), JSON.parse($("#curves").textContent), { x: isSystem ? "relative" : "step" });
+  charts = board($("#chart-tools"), $$("#charts .chart"), JSON.parse($("#curves").textContent), { x: side === "system" ? "relative" : "step" });
 }
 
 // What can be done to it
@@ -72,9 +72,10 @@ async function moreFacts() {
     const text = found.metrics[place.dataset.metric];
     if (text !== undefined) ($("b", place) ?? place).textContent = text;
   });
-  const known = new Set(charts.map((chart) => chart.key));
+  const known = new Set($$("[data-metric]").map((place) => place.dataset.metric));
   charts.forEach((chart) => { if (chart.seen && chart.view[0] === null) chart.load(); });
-  if (charts.length && Object.keys(found.metrics).some((key) => !known.has(key) && key.startsWith("system/") === location.pathname.endsWith("/system"))) location.reload();
+  const shows = { "": (key) => !key.startsWith("system/"), charts: (key) => !key.startsWith("system/"), system: (key) => key.startsWith("system/") }[side];
+  if (shows && Object.keys(found.metrics).some((key) => shows(key) && !known.has(key))) location.reload();
 }
 if (state.live) {
   let looking = null;

@@ -56,6 +56,8 @@ export class SearchBox {
     const count = this.list.hidden ? 0 : this.list.children.length;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
+      clearTimeout(this.suggesting);
+      this.asked?.abort();
       if (!count) { this.#suggest(); return; }
       this.#point((this.at + (event.key === "ArrowDown" ? 1 : count)) % count === this.at ? 0 : (this.at + (event.key === "ArrowDown" ? 1 : count - 1) + count) % count);
     } else if (event.key === "Tab" && count) { event.preventDefault(); this.#take(Math.max(this.at, 0)); }
