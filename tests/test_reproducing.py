@@ -220,6 +220,18 @@ def test_it_runs_where_it_ran(repo_dir: Path, gitexp: Gitexp) -> None:
         assert "Verdict: identical" in done.stdout, done.stdout
 
 
+def test_paths_of_the_work_tree_become_those_of_the_worktree(repo_dir: Path, gitexp: Gitexp) -> None:
+    """A script and a file that were named whole are those of the recorded code; a folder of a like name is another."""
+    write(repo_dir, "import sys; print(open(sys.argv[1]).read().strip(), sys.argv[2])")
+    beside = f"{repo_dir}-data/x"
+    words = (str(repo_dir / "train.py"), str(repo_dir / "params.yaml"), beside)
+    gitexp(repo_dir, "run", "-n", "base", *words)
+    write(repo_dir, "lr: 7\n", "params.yaml")
+    done = gitexp(repo_dir, "reproduce", "base", "--env", "current")
+    assert done.stdout.splitlines()[0] == f"lr: 0.1 {beside}"
+    assert "Verdict: identical" in done.stdout
+
+
 def test_a_run_that_a_script_began_by_itself_is_done_again(repo_dir: Path, gitexp: Gitexp, environ: Environ) -> None:
     """Without `gitexp run` the record has the command of the process all the same."""
     write(

@@ -26,6 +26,7 @@ from gitexp.reproducing.recipe import Recipe, recipe_of
 from gitexp.running.launch import LaunchRequest, LaunchResult, launch
 from gitexp.sharing.exchange import Listener
 from gitexp.store.git.wildmatch import GLOB_SPECIAL
+from gitexp.wording import plural
 from gitexp.worktrees import environ_inside, worktree
 
 REPRODUCTION = "reproduction"
@@ -106,6 +107,20 @@ class _Said:
             self.say(text)
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be done, passed whole. `said` remembers what is not as it was."""
+
+    repository: Repository
+    view: RunView
+    recipe: Recipe
+    options: Options
+    environ: Mapping[str, str]
+    say: Say
+    said: _Said
+    listener: Listener | None
+
+
 def reproduce(
     repository: Repository,
     view: RunView,
@@ -133,17 +148,16 @@ def reproduce(
         raise UsageError("A run is done again at least once, and a tolerance is not negative.")
     recipe = recipe_of(view, instead=options.instead)
     said = _Said(trouble)
-    places = _here if options.here else _apart
+    order = _Order(repository, view, recipe, options, environ, say, said, listener)
     runs: list[RunView] = []
     tops: list[str] = []
     for number in range(options.times):  # each begins with what the run began with, not with what the last one left
-        with places(
-            repository, view, recipe, options, environ, say if not number else _ignore, said, listener
-        ) as place:
+        order = order if not number else replace(order, say=_ignore)
+        with (_here if options.here else _apart)(order) as place:
             say(f"Running{f' ({number + 1} of {options.times})' if options.times > 1 else ''}: {recipe.shown}")
-            runs.append(_run(repository, view, recipe, options, place, said, number))
+            runs.append(_run(order, place, number))
             tops.append(place.top)
-    verdict = _judge(view, runs, tops, options, place)
+    verdict = _judge(order, runs, tops, place)
     for run in runs:
         repository.tag(run.summary, {REPRODUCTION: verdict.judgement.word})
     return Reproduction(
@@ -164,74 +178,58 @@ def _ignore(_text: str) -> None:
 
 
 @contextmanager
-def _apart(
-    repository: Repository,
-    view: RunView,
-    recipe: Recipe,
-    options: Options,
-    environ: Mapping[str, str],
-    say: Say,
-    said: _Said,
-    listener: Listener | None,
-) -> Iterator[_Place]:
+def _apart(order: _Order) -> Iterator[_Place]:
     """A worktree of its own."""
-    captured = captured_code(repository, view)
-    commit = view.record.code.commit if view.record.code else None
+    captured = captured_code(order.repository, order.view)
+    code = order.view.record.code
     with worktree(
-        repository,
-        commit=commit,
+        order.repository,
+        commit=code.commit if code else None,
         tree=captured.tree,
         pointers=captured.pointers,
-        on_trouble=said.trouble,
-        listener=listener,
-        engine=options.engine,
+        on_trouble=order.said.trouble,
+        listener=order.listener,
+        engine=order.options.engine,
     ) as top:
-        states = _restore(repository, view, top, said, listener)
-        kind, variables = _environment(repository, view, options, top, environ_inside(environ), say)
-        yield _Place(top, _with_variables(variables, recipe), kind, states)
+        states = _restore(order, top)
+        kind, variables = _environment(order, top, environ_inside(order.environ), order.options.environment)
+        yield _Place(top, _with_variables(variables, order.recipe), kind, states)
 
 
 @contextmanager
-def _here(
-    repository: Repository,
-    view: RunView,
-    recipe: Recipe,
-    options: Options,
-    environ: Mapping[str, str],
-    say: Say,
-    said: _Said,
-    listener: Listener | None,
-) -> Iterator[_Place]:
+def _here(order: _Order) -> Iterator[_Place]:
     """The user's own work tree, with the run's code applied."""
+    repository, view = order.repository, order.view
+    captured = captured_code(repository, view)
+    done = apply(repository, captured, listener=order.listener, engine=order.options.engine)
     top = repository.git.work_tree
-    done = apply(repository, captured_code(repository, view), listener=listener, engine=options.engine)
-    assert top is not None
-    if done.written or done.removed:
-        say(f"The work tree has the code of run '{view.name}' now: {len(done.written) + len(done.removed):,} changes.")
+    assert top is not None  # else there was nothing to apply to
+    changes = len(done.written) + len(done.removed)
+    if changes:
+        order.say(f"The work tree has the code of run '{view.name}' now: {plural(changes, 'change')}.")
     states = check(repository, view.record.inputs, top, kept=kept_inputs(repository, view.commit or ""))
     for state in states:
         if state.place is not Place.PRESENT and state.input.kind in ("file", "folder"):
-            said.trouble(f"The input '{state.input.name}' is not as it was: {state.detail or state.place}.")
-    here = replace(options, environment="current") if options.environment == "auto" else options
-    kind, variables = _environment(repository, view, here, top, environ, say)
-    yield _Place(top, _with_variables(variables, recipe), kind, states)
+            order.said.trouble(f"The input '{state.input.name}' is not as it was: {state.detail or state.place}.")
+    wanted = order.options.environment
+    kind, variables = _environment(order, top, order.environ, "current" if wanted == "auto" else wanted)
+    yield _Place(top, _with_variables(variables, order.recipe), kind, states)
 
 
-def _restore(
-    repository: Repository, view: RunView, top: str, said: _Said, listener: Listener | None
-) -> tuple[InputState, ...]:
+def _restore(order: _Order, top: str) -> tuple[InputState, ...]:
     """The inputs in the worktree; one whose recorded content is nowhere as it is in the user's own, where it is."""
+    repository, view = order.repository, order.view
     root = repository.git.work_tree or top
     kept = kept_inputs(repository, view.commit or "")
-    states = restore(repository, view.record.inputs, top, root, listener, kept=kept)
+    states = restore(repository, view.record.inputs, top, root, order.listener, kept=kept)
     for state in states:
         name = state.input.name
         if state.place is Place.CHANGED and not os.path.isabs(name):
             with suppress(OSError):
                 _copy(os.path.join(root, name), os.path.join(top, name))
-            said.trouble(f"The input '{name}' is used as it is now: {state.detail}.")
+            order.said.trouble(f"The input '{name}' is used as it is now: {state.detail}.")
         elif state.place in (Place.CHANGED, Place.MISSING):
-            said.trouble(f"The input '{name}' is not as it was: {state.detail}.")
+            order.said.trouble(f"The input '{name}' is not as it was: {state.detail}.")
     return states
 
 
@@ -244,10 +242,10 @@ def _copy(source: str, target: str) -> None:
 
 
 def _environment(
-    repository: Repository, view: RunView, options: Options, top: str, environ: Mapping[str, str], say: Say
+    order: _Order, top: str, environ: Mapping[str, str], wanted: Environment
 ) -> tuple[str, dict[str, str]]:
     """The kind of environment, and the variables for it."""
-    wanted = options.environment
+    repository, view = order.repository, order.view
     recorded = view.environment
     knows = recorded is not None and ("version" in recorded.python or recorded.requirements or recorded.conda)
     if wanted == "current" or (wanted == "auto" and not knows):
@@ -261,9 +259,10 @@ def _environment(
     from gitexp.environments.specification import specification_of
 
     specification = specification_of(recorded, root=repository.git.work_tree)
-    built = build(specification, kind=None if wanted == "auto" else wanted, root=top, say=say, environ=environ)
+    built = build(specification, kind=None if wanted == "auto" else wanted, root=top, say=order.say, environ=environ)
     found = "from the cache" if built.was_cached else f"built with {built.built_with}"
-    say(f"Environment: Python {specification.python or ''}, {len(specification.requirements)} packages, {found}.")
+    packages = plural(len(specification.requirements), "package")
+    order.say(f"Environment: Python {specification.python or 'of any version'}, {packages}, {found}.")
     variables = dict(environ)
     for name, value in built.environ.items():
         if value is None:
@@ -285,17 +284,9 @@ def _with_variables(environ: dict[str, str], recipe: Recipe) -> dict[str, str]:
 # Running
 
 
-def _run(
-    repository: Repository,
-    view: RunView,
-    recipe: Recipe,
-    options: Options,
-    place: _Place,
-    said: _Said,
-    number: int,
-) -> RunView:
-    own = repository.git.work_tree
-    words = [word.replace(own, place.top) if own else word for word in recipe.words]
+def _run(order: _Order, place: _Place, number: int) -> RunView:
+    repository, view, recipe, options = order.repository, order.view, order.recipe, order.options
+    words = [_moved(word, repository.git.work_tree, place.top) for word in recipe.words]
     directory = os.path.normpath(os.path.join(place.top, recipe.directory))
     os.makedirs(directory, exist_ok=True)
     request = LaunchRequest(
@@ -317,12 +308,17 @@ def _run(
         ),
     )
     with contextlib.chdir(directory):
-        result = launch(request, Repository.open(place.top, environ=place.environ), on_trouble=said.trouble)
+        result = launch(request, Repository.open(place.top, environ=place.environ), on_trouble=order.said.trouble)
     if result.run_id is None or result.commit is None:
         raise StorageFailed("The repetition could not be recorded.", hint="gitexp fsck")
     _check_end(view, result)
     launched = repository.get_run(result.run_id)
-    return launched if options.overrides else _counterpart(repository, view, launched, said)
+    return launched if options.overrides else _counterpart(repository, view, launched, order.said)
+
+
+def _moved(word: str, own: str | None, top: str) -> str:
+    """A word of a command with the paths of the user's work tree as those of another."""
+    return word if own is None else re.sub(rf"{re.escape(own)}(?![^/\s'\":,;=])", lambda _: top, word)
 
 
 def _counterpart(repository: Repository, view: RunView, launched: RunView, said: _Said) -> RunView:
@@ -394,10 +390,9 @@ def _is_taken(repository: Repository, name: str) -> bool:
 # Judging
 
 
-def _judge(view: RunView, runs: Sequence[RunView], tops: Sequence[str], options: Options, place: _Place) -> Verdict:
-    verdicts = [
-        judge_runs(view, run, tolerance=options.tolerance, folder=top) for run, top in zip(runs, tops, strict=True)
-    ]
+def _judge(order: _Order, runs: Sequence[RunView], tops: Sequence[str], place: _Place) -> Verdict:
+    view, tolerance = order.view, order.options.tolerance
+    verdicts = [judge_runs(view, run, tolerance=tolerance, folder=top) for run, top in zip(runs, tops, strict=True)]
     repeated = {
         key: [run.metrics[key] for run in runs if key in run.metrics]
         for key in {key for run in runs for key in run.metrics}
