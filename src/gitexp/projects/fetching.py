@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gitexp.domain.identity import REFS
 from gitexp.domain.masking import mask_url
@@ -18,9 +17,9 @@ from gitexp.sharing.exchange import Listener
 from gitexp.sharing.records import haves
 from gitexp.store.git.cloning import ORIGIN, clone, folder_for
 from gitexp.store.git.objects import COMMIT, TAG, TREE, decode_commit, decode_tree
-from gitexp.store.git.remotes import find_remote, path_of
+from gitexp.store.git.remotes import find_remote
 from gitexp.store.git.repository import discover
-from gitexp.store.git.transport import Transport, open_transport
+from gitexp.store.git.transport import OnBytes, Transport, open_transport
 
 PROJECTS = f"{REFS}projects/"
 """Refs that keep the commits of projects that were fetched, one for each address and version; never shared."""
@@ -38,14 +37,12 @@ class FetchedProject:
     Attributes:
         tree: hex id of its files.
         author: of the commit, as "Name <email>".
-        was_here: whether nothing had to be fetched.
     """
 
     commit: str
     tree: str
     author: str
     message: str
-    was_here: bool
 
 
 def fetch_project(
@@ -62,7 +59,7 @@ def fetch_project(
     """
     version = address.version
     if version and _FULL.match(version) and repository.objects.contains(bytes.fromhex(version)):
-        return _described(repository, version, was_here=True)
+        return _described(repository, version)
     remote = find_remote(repository.git, _absolute(address.repository))
     transport = open_transport(repository.git, repository.objects, remote, push=False, engine=engine)
     refs = transport.refs(("HEAD", _HEADS, _TAGS))
@@ -72,16 +69,15 @@ def fetch_project(
     if listener:
         listener.on_stage(mask_url(address.repository))
     if wanted is not None:
-        was_here = repository.objects.contains(bytes.fromhex(wanted))
-        if not was_here:
+        if not repository.objects.contains(bytes.fromhex(wanted)):
             transport.fetch([wanted], haves(repository, _kept(repository)), on_bytes)
     else:
-        wanted, was_here = _by_commit(repository, transport, refs, version or "", on_bytes)
+        wanted = _by_commit(repository, transport, refs, version or "", on_bytes)
         if wanted is None:
             raise NotFound(f"'{mask_url(address.repository)}' has no version '{version}'.", hint=_versions(refs))
     commit = _peel(repository, wanted)
     _keep(repository, address, commit)
-    return _described(repository, commit, was_here=was_here)
+    return _described(repository, commit)
 
 
 def local_version(repository: Repository, version: str) -> FetchedProject:
@@ -99,7 +95,7 @@ def local_version(repository: Repository, version: str) -> FetchedProject:
         found = _beginning_with(repository, version, [*refs.values(), *([head] if head else [])])
     if found is None:
         raise NotFound(f"This repository has no version '{version}'.", hint=_versions(refs))
-    return _described(repository, _peel(repository, found), was_here=True)
+    return _described(repository, _peel(repository, found))
 
 
 def clone_for(address: ProjectAddress, *, engine: str, environ: Mapping[str, str]) -> tuple[str, bool]:
@@ -163,10 +159,9 @@ def _named(refs: Mapping[str, str], version: str | None, address: ProjectAddress
 
 
 def _by_commit(
-    repository: Repository, transport: Transport, refs: Mapping[str, str], version: str, on_bytes: object
-) -> tuple[str | None, bool]:
-    """A commit by its id or the beginning of it, which a remote cannot be asked for, and whether it was here."""
-    assert callable(on_bytes)
+    repository: Repository, transport: Transport, refs: Mapping[str, str], version: str, on_bytes: OnBytes
+) -> str | None:
+    """A commit by its id or the beginning of it, which a remote cannot be asked for."""
     if _FULL.match(version):
         try:
             transport.fetch([version], haves(repository, _kept(repository)), on_bytes)
@@ -175,15 +170,14 @@ def _by_commit(
         else:
             repository.objects.refresh()
             if repository.objects.contains(bytes.fromhex(version)):
-                return version, False
+                return version
     elif not _ABBREVIATED.match(version):
-        return None, False
+        return None
     tips = [oid for name, oid in refs.items() if not name.endswith(_PEELED)]
     missing = [oid for oid in dict.fromkeys(tips) if not repository.objects.contains(bytes.fromhex(oid))]
     if missing:
         transport.fetch(missing, haves(repository, _kept(repository)), on_bytes)
-    found = _beginning_with(repository, version, tips)
-    return found, not missing
+    return _beginning_with(repository, version, tips)
 
 
 def _beginning_with(repository: Repository, version: str, tips: list[str]) -> str | None:
@@ -223,13 +217,13 @@ def _peel(repository: Repository, oid: str) -> str:
     raise NotFound(f"'{oid}' is no commit.", hint="Name a branch, a tag of a commit, or a commit.")
 
 
-def _described(repository: Repository, commit: str, *, was_here: bool) -> FetchedProject:
+def _described(repository: Repository, commit: str) -> FetchedProject:
     kind, data = repository.objects.read(bytes.fromhex(commit))
     if kind != COMMIT:
         raise NotFound(f"'{commit}' is no commit.")
     found = decode_commit(data)
     subject = found.message.strip().partition("\n")[0]
-    return FetchedProject(commit=commit, tree=found.tree, author=found.author, message=subject, was_here=was_here)
+    return FetchedProject(commit=commit, tree=found.tree, author=found.author, message=subject)
 
 
 def _kept(repository: Repository) -> list[str]:
@@ -258,8 +252,3 @@ def _versions(refs: Mapping[str, str]) -> str:
         return "It has no branches and tags."
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"Its branches and tags are {', '.join(sorted(names)[:10])}{more}."
-
-
-def host_of(address: ProjectAddress) -> str:
-    """Who is asked for a project: the host, or the path."""
-    return urlsplit(address.repository).hostname or path_of(address.repository)
