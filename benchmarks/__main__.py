@@ -24,6 +24,7 @@ from benchmarks import (
     sharing,
     startup,
     table,
+    ui,
 )
 from benchmarks.measure import Bench, Figure
 from benchmarks.peers import Peer, find_peers
@@ -41,6 +42,7 @@ GROUPS = (
     artifact_places,
     sharing,
     reproducing,
+    ui,
     footprint,
 )
 ROWS = [row for group in GROUPS for row in group.ROWS]

@@ -25,6 +25,7 @@ from gitexp.domain.matching import (
     Present,
     Query,
     SortKey,
+    cell,
     matches,
     sort_summaries,
 )
@@ -158,13 +159,21 @@ class Browser:
         )
 
     def columns(self, chosen: Selection) -> list[ColumnOf]:
-        """The params, metrics and tags of the sealed runs that are chosen; those that none of them has are left out."""
+        """The params, metrics and tags of the runs that are chosen; those that none of them has are left out."""
         version = self.version()
         key = (version, replace(chosen, sort=""))
         if key not in self._columns:
             self._columns[key] = self._find_columns(chosen)
             _forget(self._columns)
-        return self._columns[key]
+        running = self._running(chosen)
+        if not running:
+            return self._columns[key]
+        query = self._query(chosen)
+        found = {column.name: column for column in self._columns[key]}
+        for run in running:
+            if matches(query, run):
+                _widen(found, run)
+        return list(found.values())
 
     def values(self, chosen: Selection, names: Sequence[str], *, limit: int) -> list[tuple[Cell, ...]]:
         """The cells of some columns of the sealed runs that are chosen, one tuple a run."""
@@ -206,8 +215,8 @@ class Browser:
         query = parse(chosen.where, now=time.time())
         if not chosen.by or not chosen.group:
             return query
-        field, cell = parse_field(chosen.by), cell_of_group(chosen.group)
-        return And((query, Not(Present(field)) if cell is None else Equal(field, (cell,))))
+        field, value = parse_field(chosen.by), cell_of_group(chosen.group)
+        return And((query, Not(Present(field)) if value is None else Equal(field, (value,))))
 
     def _running(self, chosen: Selection) -> list[RunSummary]:
         return [run for run in self.live() if not chosen.experiments or run.record.experiment in chosen.experiments]
@@ -253,10 +262,10 @@ def parse_field(name: str) -> Field:
     return Field(cast(Any, kind), key)
 
 
-def group_key(cell: Cell) -> str:
+def group_key(value: Cell) -> str:
     """The value of a group as text that `Selection.group` takes."""
     named: dict[bytes, str] = {TRUE: "true", FALSE: "false", NAN: "nan"}
-    return json.dumps([named[cell]] if isinstance(cell, bytes) else cell)
+    return json.dumps([named[value]] if isinstance(value, bytes) else value)
 
 
 def cell_of_group(text: str) -> Cell:
@@ -284,6 +293,21 @@ def _column(name: str, spread: Spread, total: int) -> ColumnOf:
         low=spread.low,
         high=spread.high,
     )
+
+
+def _widen(found: dict[str, ColumnOf], run: RunSummary) -> None:
+    """Columns that have a place for a live run's values too."""
+    for family in ("metrics", "params", "tags"):
+        for key, value in getattr(run, family).items():
+            name, here = f"{family}.{key}", cell(value)
+            known = found.get(name)
+            is_number = isinstance(here, (int, float))
+            if known is None:
+                known = ColumnOf(name=name, differs=True, count=0, numeric=is_number, low=here, high=here)
+            elif is_number and isinstance(known.low, (int, float)) and isinstance(known.high, (int, float)):
+                known = replace(known, low=min(known.low, here), high=max(known.high, here))  # type: ignore[type-var]
+            differs = known.differs or known.low != here or known.high != here
+            found[name] = replace(known, differs=differs, count=known.count + 1)
 
 
 def _forget(remembered: OrderedDict[Any, Any]) -> None:
