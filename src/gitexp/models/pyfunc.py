@@ -8,6 +8,7 @@ from typing import Any
 from gitexp.domain.mlmodel import ModelFile
 from gitexp.domain.signature import Signature
 from gitexp.models.flavors import Predict
+from gitexp.models.pythonmodel import Loaded, Wrapped
 from gitexp.models.schema import enforce, enforce_params
 
 
@@ -32,8 +33,9 @@ class PyFuncModel:
         return self.metadata.signature
 
     def unwrap(self) -> Any:
-        """The model as its framework has it."""
-        return self._native
+        """The model as its framework has it; of a model in Python, the object with `predict`, or the function."""
+        native = self._native.model if isinstance(self._native, Loaded) else self._native
+        return native.wrapped if isinstance(native, Wrapped) else native
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """The model's answer.

@@ -100,8 +100,10 @@ def _write(
     kind = find_flavor(name)
     saved = kind.save(model, folder, spec.options or {})
     code = _copy_code(spec.code_paths, folder)
-    settings = {**saved.settings, "code": code} if "code" in saved.settings or code else dict(saved.settings)
-    flavors: dict[str, Mapping[str, Any]] = {kind.name: settings}
+    flavors: dict[str, Mapping[str, Any]] = {}
+    if saved.settings is not None:
+        own = {"code": code} if "code" in saved.settings or code else {}
+        flavors[kind.name] = {**saved.settings, **own}
     example = None if spec.input_example is None else write_example(spec.input_example, folder)
     signature = spec.signature
     modules = set(saved.modules)
@@ -116,7 +118,8 @@ def _write(
             **({"code": code} if code else {}),
         }
         if signature is None and spec.input_example is not None:
-            answer = kind.predictor(model, flavors[PYFUNC])(spec.input_example, {})
+            asked = model if saved.asked is None else saved.asked
+            answer = kind.predictor(asked, flavors[PYFUNC])(spec.input_example, {})
             signature = infer_signature(spec.input_example, answer)
     if signature and signature.inputs is not None:
         modules |= {"numpy"} if is_tensors(signature.inputs) else {"numpy", "pandas"}

@@ -12,7 +12,7 @@ from gitexp.errors import NotFound, UsageError
 Predict = Callable[[Any, Mapping[str, Any]], Any]
 """Gives a model's answer to data and params."""
 
-NAMES = ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "onnx")
+NAMES = ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "onnx", "function")
 """The kinds there are; each is `gitexp.models.flavors.<name>`, which calls it `FLAVOR`."""
 
 
@@ -21,14 +21,16 @@ class Saved:
     """What a flavor wrote, as the `MLmodel` file says it.
 
     Attributes:
-        settings: of the flavor itself.
+        settings: of the flavor itself; None where there is nothing but `python_function`.
         pyfunc: of `python_function`: `model_path` or `data`, and what its loader needs; None where it cannot predict.
         modules: what must be importable to load it and predict.
+        asked: what `predictor` takes for it, where that is not the model itself.
     """
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] | None
     pyfunc: Mapping[str, Any] | None
     modules: frozenset[str] = field(default_factory=frozenset)
+    asked: Any = None
 
 
 class Flavor(Protocol):
