@@ -99,8 +99,8 @@ def _exit_codes() -> Iterator[str]:
     yield from (f"| {code} | {meaning} |" for code, meaning in sorted(meanings.items()))
     yield ""
     yield (
-        "`gitexp run` leaves with the code of what it ran, `gitexp diff --exit-code` with 1 where the runs differ, `gitexp "
-        "reproduce` with 1 where the results are different, `gitexp verify` with 1 where something is missing."
+        "`gitexp run` leaves with the code of what it ran, `gitexp diff --exit-code` with 1 where the runs differ, "
+        "`gitexp reproduce` with 1 where the results are different, `gitexp verify` with 1 where something is missing."
     )
 
 
