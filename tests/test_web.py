@@ -13,6 +13,9 @@ import pytest
 from gitexp.domain.metrics import History
 from gitexp.domain.run import CodeState, Status
 from gitexp.repo import Repository
+from gitexp.sharing.exchange import Sharing
+from gitexp.sharing.selection import Selection
+from gitexp.viewing import SavedView, save_view, views
 from gitexp.web.app import build
 from gitexp.web.security import kept_key, write_token
 from sealed_runs import seal
@@ -396,6 +399,29 @@ def test_views_are_saved_in_git(client: WebClient, repo_dir: Path, git: Any) -> 
     change(client, "/api/views", name="Best ones", remove=True)
     assert client.get("/api/views").json() == {"views": []}
     assert change(client, "/api/views", name="Best ones", remove=True).status_code == 404
+
+
+def test_views_travel_and_merge(repo_dir: Path, tmp_path: Path, git: Any) -> None:
+    """A view goes to a remote and comes back; where two people changed it, both end with the later one."""
+    clones = [tmp_path / name for name in ("ann", "bo")]
+    git("init", "-q", "--bare", str(tmp_path / "shared.git"), cwd=tmp_path)
+    git("push", "-q", str(tmp_path / "shared.git"), "main", cwd=repo_dir)
+    for clone in clones:
+        git("clone", "-q", str(tmp_path / "shared.git"), str(clone), cwd=tmp_path)
+    ann, bo = (Repository.open(clone) for clone in clones)
+    save_view(ann, SavedView(name="best", query="sort=metrics.loss"))
+    seal(clones[0], "base")
+    exchange = [Sharing(repository) for repository in (ann, bo)]
+    exchange[0].push(Selection())
+    exchange[1].pull(Selection())
+    assert views(bo) == [SavedView(name="best", query="sort=metrics.loss")]
+    save_view(ann, SavedView(name="best", query="sort=metrics.a"))
+    save_view(bo, SavedView(name="best", query="sort=metrics.b"))
+    exchange[0].push(Selection())
+    exchange[1].push(Selection())
+    exchange[0].pull(Selection())
+    assert views(ann) == views(bo)
+    assert len(views(ann)) == 1
 
 
 @pytest.mark.parametrize(("form", "begin"), [("csv", "id,name,"), ("json", "[\n{"), ("md", "| Name |")])

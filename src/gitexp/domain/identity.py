@@ -18,6 +18,7 @@ REFS = "refs/gitexp/"
 RUNS = f"{REFS}runs/"
 EXPERIMENTS = f"{REFS}experiments/"
 MODELS = f"{REFS}models/"
+VIEWS = f"{REFS}views/"
 LIVE = f"{REFS}live/"
 SAVED = f"{REFS}saved/"
 
@@ -112,3 +113,7 @@ def experiment_ref(experiment: str) -> str:
 
 def model_ref(model: str) -> str:
     return f"{MODELS}{slug(model)}"
+
+
+def view_ref(view: str) -> str:
+    return f"{VIEWS}{slug(view)}"

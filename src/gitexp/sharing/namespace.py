@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gitexp.domain.identity import ALPHABET, EXPERIMENTS, ID_LENGTH, MODELS, REFS, RUNS
+from gitexp.domain.identity import ALPHABET, EXPERIMENTS, ID_LENGTH, MODELS, REFS, RUNS, VIEWS
 
 _SLUG = "[a-z0-9][a-z0-9-]{0,62}"
 _RUN = re.compile(f"{RUNS}{_SLUG}/[{ALPHABET[10:]}][{ALPHABET}]{{{ID_LENGTH - 1}}}\\Z")
 _EXPERIMENT = re.compile(f"{EXPERIMENTS}{_SLUG}\\Z")
 _MODEL = re.compile(f"{MODELS}{_SLUG}\\Z")
+_VIEW = re.compile(f"{VIEWS}{_SLUG}\\Z")
 _OID = re.compile(r"[0-9a-f]{40}\Z")
 
 HIDDEN, HEADS = "hidden", "heads"
@@ -32,7 +33,7 @@ class Namespace:
         return self.prefix + name.removeprefix(REFS)
 
     def here(self, refs: Mapping[str, str]) -> dict[str, str]:
-        """The runs, experiments and models among a remote's refs, by the names they have here.
+        """The runs, experiments, models and views among a remote's refs, by the names they have here.
 
         What is no such name or no such id is left out, so that nothing a remote says becomes a path of its choice.
         """
@@ -45,8 +46,8 @@ class Namespace:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The prefixes below which runs, experiments and models are found there."""
-        return self.there(RUNS), self.there(EXPERIMENTS), self.there(MODELS)
+        """The prefixes below which runs, experiments, models and views are found there."""
+        return self.there(RUNS), self.there(EXPERIMENTS), self.there(MODELS), self.there(VIEWS)
 
 
 def is_run_name(name: str) -> bool:
@@ -61,8 +62,12 @@ def is_model_name(name: str) -> bool:
     return _MODEL.match(name) is not None
 
 
+def is_view_name(name: str) -> bool:
+    return _VIEW.match(name) is not None
+
+
 def _is_other(name: str) -> bool:
-    return is_experiment_name(name) or is_model_name(name)
+    return is_experiment_name(name) or is_model_name(name) or is_view_name(name)
 
 
 def experiment_of(run_name: str) -> str:

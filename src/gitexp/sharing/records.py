@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gitexp.domain.identity import REFS, slug
 from gitexp.errors import Conflict, CorruptData
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import Namespace, is_model_name, is_run_name
+from gitexp.sharing.namespace import Namespace, is_model_name, is_run_name, is_view_name
 from gitexp.sharing.selection import Selection
 from gitexp.store.converging import merge_states
 from gitexp.store.git.database import ObjectDatabase
@@ -288,7 +288,7 @@ def take_in(repository: Repository, theirs: Mapping[str, str]) -> Shared:
 
 
 def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
-    """Make sure that a commit is a state of the run, experiment or model that its ref is for.
+    """Make sure that a commit is a state of the run, experiment, model or view that its ref is for.
 
     Raises:
         CorruptData: it is not, or it is not here.
@@ -301,6 +301,10 @@ def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
     if is_model_name(name):
         if trailers(commit).get("Model") != identity or slug(read_model(objects, oid).name) != identity:
             raise CorruptData("It leads to a commit that is not this model's.")
+        return
+    if is_view_name(name):
+        if trailers(commit).get("View") != identity:
+            raise CorruptData("It leads to a commit that is not this view's.")
         return
     if not is_run_name(name):
         if trailers(commit).get("Experiment") != identity:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gitexp.domain.identity import MODELS, RUNS, model_ref, run_ref, slug
+from gitexp.domain.identity import MODELS, RUNS, VIEWS, model_ref, run_ref, slug
 from gitexp.errors import Ambiguous, NotFound, UsageError
 from gitexp.repo import Repository
-from gitexp.sharing.namespace import experiment_of, is_model_name, is_run_name
+from gitexp.sharing.namespace import experiment_of, is_model_name, is_run_name, is_view_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Selection:
     models: Sequence[str] = ()
 
     def of_ours(self, repository: Repository) -> dict[str, str]:
-        """The refs to share and their tips: of the runs, of their experiments, then of the models.
+        """The refs to share and their tips: of the runs, of their experiments, of the models, of saved views.
 
         Raises:
             NotFound, Ambiguous: a name that no run answers to, or several.
@@ -39,7 +39,8 @@ class Selection:
                 chosen[run.ref] = run.commit
         else:
             chosen = self._in_experiments(tips)
-        return chosen | _experiments(chosen, repository) | self._models(repository.refs.list(MODELS))
+        others = self._models(repository.refs.list(MODELS)) | self._views(repository.refs.list(VIEWS))
+        return chosen | _experiments(chosen, repository) | others
 
     def of_theirs(self, refs: Mapping[str, str], repository: Repository) -> dict[str, str]:
         """Those of a remote's refs that are meant; runs by id or its beginning, or by a name that is known here.
@@ -53,7 +54,8 @@ class Selection:
             chosen = self._in_experiments(runs)
         wanted = {experiment_of(name) for name in chosen}
         models = self._models({name: oid for name, oid in refs.items() if is_model_name(name)})
-        return chosen | {name: oid for name, oid in refs.items() if name in wanted} | models
+        views = self._views({name: oid for name, oid in refs.items() if is_view_name(name)})
+        return chosen | {name: oid for name, oid in refs.items() if name in wanted} | models | views
 
     def _in_experiments(self, runs: Mapping[str, str]) -> dict[str, str]:
         if not self.experiments:
@@ -68,6 +70,10 @@ class Selection:
                 raise NotFound(f"There is no model '{missing}'.", hint="'gitexp models ls' lists those that are here.")
             return {model_ref(name): tips[model_ref(name)] for name in self.models}
         return {} if self.runs or self.experiments else dict(tips)
+
+    def _views(self, tips: Mapping[str, str]) -> dict[str, str]:
+        """Saved views, where all is meant."""
+        return {} if self.runs or self.experiments or self.models else dict(tips)
 
 
 def _experiments(runs: Iterable[str], repository: Repository) -> dict[str, str]:

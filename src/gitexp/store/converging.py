@@ -32,8 +32,8 @@ from gitexp.store.modelstore import encode_model, read_model
 from gitexp.store.states import states, trailers
 from gitexp.store.yamlfile import load_yaml
 
-_FILES = {"Run": "run.yaml", "Experiment": "experiment.yaml", "Model": "model.yaml"}
-_CHANGED_BY_PEOPLE = ("name", "note", "deleted", "description", "tags")
+_FILES = {"Run": "run.yaml", "Experiment": "experiment.yaml", "Model": "model.yaml", "View": "view.yaml"}
+_CHANGED_BY_PEOPLE = ("name", "note", "deleted", "description", "tags", "query")
 """Keys of these files that people change; the others say what happened and stay together with the rest of the tree."""
 
 
@@ -80,7 +80,7 @@ class _Merge:
         file = _FILES[kind].encode()
         values = [self._values(tree, file) for tree in (self._base, *self._trees)]
         said = [{key: value for key, value in state.items() if _is_said(key)} for state in values]
-        side = 0 if kind == "Experiment" else self._changed_side({file, b"tags.yaml"})
+        side = 0 if kind in ("Experiment", "View") else self._changed_side({file, b"tags.yaml"})
         facts = {key: value for key, value in values[1 + side].items() if not _is_said(key)}
         tree = dict(self._trees[side])
         self._put(tree, file, _in_order({**facts, **merge_values(*said)}, values))
@@ -110,7 +110,7 @@ class _Merge:
                 if len(names) == 1:
                     return kind, str(names.pop())
                 raise CorruptData(f"{' and '.join(sorted(map(str, names)))} are not the same.")
-        raise CorruptData(f"'{self._ids[0]}' is no commit of a run, an experiment or a model.")
+        raise CorruptData(f"'{self._ids[0]}' is no commit of a run, an experiment, a model or a view.")
 
     def _changed_side(self, apart: set[bytes]) -> int:
         """Which side changed what a resumption changes (metrics, artifacts, output, ...): 0 the earlier, 1 the later.

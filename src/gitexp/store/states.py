@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import Commit, decode_commit
 
-_TRAILER = re.compile(r"^Gitexp-(Run|Experiment|Model|Event|Resumption): (.+)$", re.MULTILINE)
+_TRAILER = re.compile(r"^Gitexp-(Run|Experiment|Model|View|Event|Resumption): (.+)$", re.MULTILINE)
 _FIRST = ("seal", "create")
 
 
 def trailers(commit: Commit) -> dict[str, str]:
-    """What a commit's message tells programs: `Run`, `Experiment` or `Model`, `Event`, `Resumption`."""
+    """What a commit's message tells programs: `Run`, `Experiment`, `Model` or `View`, `Event`, `Resumption`."""
     return dict(_TRAILER.findall(commit.message.rstrip("\n").rpartition("\n\n")[2]))
 
 

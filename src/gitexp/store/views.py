@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitexp.domain import yamltext
-from gitexp.domain.identity import REFS, parse_name, slug
+from gitexp.domain.identity import VIEWS, parse_name, slug, view_ref
 from gitexp.domain.run import FORMAT, check_format, format_time
 from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound
 from gitexp.store.git.database import ObjectDatabase
@@ -26,7 +26,6 @@ from gitexp.store.git.refs import RefStore
 from gitexp.store.runs import Signature
 from gitexp.store.yamlfile import load_yaml
 
-VIEWS = f"{REFS}views/"
 ATTEMPTS = 10
 
 
@@ -74,7 +73,7 @@ class ViewStore:
         self._change(name, {"deleted": format_time(signature.time)}, signature)
 
     def _change(self, name: str, changes: dict[str, Any], signature: Signature) -> None:
-        ref = f"{VIEWS}{slug(name)}"
+        ref = view_ref(name)
         for _ in range(ATTEMPTS):
             tip = self._refs.read(ref)
             known = self._read(tip) if tip else {"format": FORMAT, "created": format_time(signature.time)}

@@ -232,7 +232,7 @@ def _cells(workspace: Workspace, request: Request) -> tuple[list[str], list[tupl
     if named:
         ids = [str(_named(workspace, name).record.id) for name in named[:MOST_CHOSEN]]
         chosen = Selection(where=f"run.id in ({', '.join(repr(found) for found in ids)})", deleted="yes")
-    known = [column for column in workspace.browser.columns(chosen) if column.differs or named]
+    known = [column for column in workspace.browser.columns(chosen) if column.differs]
     known = [column for column in known if not column.name.startswith("tags.")]
     known = [column for column in known if not column.name.startswith(f"metrics.{SYSTEM}")]
     known.sort(key=lambda column: (direction(column.name[8:]) is None, "train" in column.name, -column.count))

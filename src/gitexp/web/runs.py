@@ -21,6 +21,7 @@ from gitexp.domain.summary import RunSummary
 from gitexp.domain.values import Number
 from gitexp.errors import QueryError
 from gitexp.sparks import SPARK_POINTS, spark
+from gitexp.viewing import views
 from gitexp.web import wording
 from gitexp.web.colours import colour_of, dash_of
 from gitexp.web.workspace import answer, embedded, workspace_of
@@ -145,7 +146,7 @@ def page(request: Request) -> Response:
             "sorted_by": _sorted_by(chosen.sort),
             "state": embedded(state),
             "step": FIRST_ROWS,
-            "folded": sum(not column.differs for column in known if column.name.startswith("params.")),
+            "views": views(workspace.repository),
         }
     return workspace.page("runs.html", values)
 

@@ -21,8 +21,11 @@ class Rows {
   row(at) { return this.pages.get(Math.floor(at / PAGE))?.[at % PAGE]; }
   async need(from, to, done) {
     for (let number = Math.floor(from / PAGE); number <= Math.floor((to - 1) / PAGE); number++) {
-      const expected = Math.min(PAGE, this.count - number * PAGE);
-      if (this.waiting.has(number) || this.page(number).filter(Boolean).length >= expected) continue;
+      if (this.waiting.has(number)) continue;
+      const first = Math.max(from, number * PAGE), last = Math.min(to, (number + 1) * PAGE);
+      let isThere = true;
+      for (let at = first; at < last && isThere; at++) isThere = !!this.row(at);
+      if (isThere) continue;
       this.waiting.add(number);
       this.load(number * PAGE, PAGE).then((found) => {
         this.pages.set(number, found.rows);

@@ -162,6 +162,8 @@ $("#help")?.addEventListener("click", showHelp);
 onKey("?", "this help", showHelp);
 onKey("t", "next colour theme", nextTheme);
 
+$(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (button) copy(button.dataset.copy);

@@ -320,5 +320,4 @@ onChange((now) => {
 showTrouble(state.trouble);
 if (query.get("by") || query.get("offset")) reload();
 else show({ ...state }, 0, false);
-showViews();
 document.documentElement.dataset.ready = "true";
