@@ -73,6 +73,38 @@ import statsmodels.api
 model = statsmodels.api.OLS(y, X).fit()
 models = [(gitexp.statsmodels, model, model.predict(X))]
 """,
+    "PyTorch": """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.drop = torch.nn.Linear(3, 1), torch.nn.Dropout(0.5)
+    def forward(self, x):
+        return self.drop(self.layer(x))
+net = Net().train()
+values = torch.tensor(X.to_numpy(), dtype=torch.float32)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(5):
+    loss = ((net(values)[:, 0] - torch.tensor(y.to_numpy())) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+script = torch.jit.script(torch.nn.Linear(3, 1))
+models = [(gitexp.pytorch, net, net.layer(values).detach()), (gitexp.pytorch, script, script(values).detach())]
+exported = gitexp.pytorch.save_model(
+    net, "exported", serialization_format="pt2", export_inputs=[values[:4]],
+    dynamic_shapes=({0: torch.export.Dim("rows", min=2)},), input_example=X[:3],
+)
+assert same(gitexp.pyfunc.load_model("exported").predict(X), models[0][2])
+assert net.training and net.drop.training, "as it was"
+""",
+    "Keras": """
+import keras
+model = keras.Sequential([keras.Input([3]), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(X.to_numpy(), y.to_numpy(), epochs=2, verbose=0)
+models = [(gitexp.keras, model, model.predict(X.to_numpy(), verbose=0))]
+""",
 }
 
 
@@ -89,5 +121,7 @@ def test_a_model_answers_as_before_it_was_kept(kind: str, tmp_path: Path) -> Non
     assert found.file.signature is not None
     assert found.file.run_id == registered.version.run
     requirements = (Path(found.folder) / "requirements.txt").read_text().splitlines()
-    wanted = {"scikit-learn": "scikit-learn", "XGBoost": "xgboost", "LightGBM": "lightgbm"}.get(kind, kind.lower())
+    wanted = {"scikit-learn": "scikit-learn", "XGBoost": "xgboost", "LightGBM": "lightgbm", "PyTorch": "torch"}.get(
+        kind, kind.lower()
+    )
     assert any(line.startswith(wanted) for line in requirements), requirements

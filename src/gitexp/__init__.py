@@ -97,7 +97,7 @@ __all__ = [
     "verify",
 ]
 
-_MODULES = ("catboost", "lightgbm", "onnx", "pyfunc", "sklearn", "statsmodels", "xgboost")
+_MODULES = ("catboost", "keras", "lightgbm", "onnx", "pyfunc", "pytorch", "sklearn", "statsmodels", "xgboost")
 _ELSEWHERE = {"GitexpError": "errors", "Repository": "repo", "autolog": "integrations.imports"}
 
 

@@ -39,10 +39,14 @@ def modules_in_pickle(path: str) -> frozenset[str]:
 
 
 def infer_requirements(modules: Iterable[str]) -> tuple[str, ...]:
-    """The distributions that these modules are of, as `name==version`, sorted; those of this very project left out."""
+    """The distributions that these modules are of, as `name==version`, sorted; those of this very project left out.
+
+    What a builder added to a version, as in "2.13.0+cpu", is left out: no index has it but that builder's own.
+    """
     known = _distributions()
     names = {name for module in modules for name in known.get(module.partition(".")[0], ())}
-    return tuple(sorted(f"{name}=={metadata.version(name)}" for name in names if _normal(name) != "gitexp"))
+    versions = {name: metadata.version(name).partition("+")[0] for name in names if _normal(name) != "gitexp"}
+    return tuple(sorted(f"{name}=={version}" for name, version in versions.items()))
 
 
 @cache

@@ -12,7 +12,7 @@ from gitexp.errors import NotFound, UsageError
 Predict = Callable[[Any, Mapping[str, Any]], Any]
 """Gives a model's answer to data and params."""
 
-NAMES = ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "onnx", "function")
+NAMES = ("sklearn", "xgboost", "lightgbm", "catboost", "statsmodels", "onnx", "pytorch", "keras", "function")
 """The kinds there are; each is `gitexp.models.flavors.<name>`, which calls it `FLAVOR`."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import bz2
-import dis
 import gzip
 import lzma
 import os
@@ -14,12 +13,12 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
-from types import CodeType, ModuleType
 from typing import Any
 
 from gitexp.errors import CorruptData, UsageError
 from gitexp.models import pythonmodel
 from gitexp.models.flavors import Predict, Saved, require
+from gitexp.models.pickling import noting_pickler
 from gitexp.models.pythonmodel import Loaded, PythonModelContext, Wrapped, ask
 from gitexp.models.standins import mlflow_importable, take_declared
 
@@ -154,26 +153,11 @@ def _dump(model: Any, path: str) -> frozenset[str]:
     """Write a pickle; gives the top-level modules of all that is in it."""
     cloudpickle = require("cloudpickle", "cloudpickle")
     found: set[str] = set()
-
-    class Noting(cloudpickle.Pickler):  # type: ignore[name-defined, misc]
-        def persistent_id(self, thing: Any) -> None:
-            """Called with everything that is pickled."""
-            if isinstance(thing, ModuleType):
-                found.add(thing.__name__.partition(".")[0])
-            elif isinstance(thing, CodeType):
-                found.update(
-                    str(step.argval).partition(".")[0]
-                    for step in dis.get_instructions(thing)
-                    if step.opname == "IMPORT_NAME" and not str(step.argval).startswith(".")
-                )
-            else:
-                module = getattr(thing if isinstance(thing, type) else type(thing), "__module__", None)
-                found.add(str(module).partition(".")[0])
-
+    pickler = noting_pickler(found)
     cloudpickle.register_pickle_by_value(pythonmodel)
     try:
         with open(path, "wb") as file:
-            Noting(file).dump(model)
+            pickler(file).dump(model)
     finally:
         cloudpickle.unregister_pickle_by_value(pythonmodel)
     return frozenset(found)
