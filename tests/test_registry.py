@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,58 @@ def test_what_is_removed_can_be_restored_and_its_number_is_not_given_again(regis
         registry.remove("taxi/1")
 
 
+def test_a_model_in_production_is_not_removed(registry: Registry) -> None:
+    """Removing a model whose version is in production is refused like removing that version."""
+    registry.register("first:model", "taxi")
+    registry.set_stage("taxi/1", Stage.PRODUCTION)
+    with pytest.raises(UsageError, match="in production"):
+        registry.remove("taxi")
+    registry.set_stage("taxi/1", Stage.NONE)
+    assert registry.events("taxi")[0].subject == "version 1 is in no stage, was production"
+    assert registry.remove("taxi").deleted is not None
+
+
+def test_others_are_archived_only_where_a_version_takes_their_place(registry: Registry) -> None:
+    """`archive_others` with 'none' would archive every version that is nowhere: it is refused."""
+    for name in ("first", "second"):
+        registry.register(f"{name}:model", "taxi")
+    for stage in (Stage.NONE, Stage.ARCHIVED):
+        with pytest.raises(UsageError, match="not archived"):
+            registry.set_stage("taxi/1", stage, archive_others=True)
+    assert [version.stage for version in registry.model("taxi").versions] == [Stage.NONE, Stage.NONE]
+
+
+def test_the_present_state_and_former_ones_have_a_commit(registry: Registry) -> None:
+    """A commit of a model's history shows it as it was; that of something else is refused."""
+    registry.register("first:model", "taxi")
+    then = registry.commit_of("taxi")
+    registry.set_alias("taxi/1", "champion", reason="the only one")
+    assert registry.commit_of("taxi") == registry.events("taxi")[0].commit
+    assert (registry.model_at("taxi", then).aliases, registry.model("taxi").aliases) == ({}, {"champion": 1})
+    registry.register("first:model", "other")
+    for commit in (registry.commit_of("other"), registry.find("taxi").version.commit, "0" * 40, "nothing"):
+        with pytest.raises(NotFound, match="no commit of the model"):
+            registry.model_at("taxi", commit)
+
+
+def test_an_alias_of_a_removed_version_can_be_taken_away(registry: Registry, git: Git, repo_dir: Path) -> None:
+    """One sets an alias while another removes the version: the merge has both, and the alias can go."""
+    registry.register("first:model", "taxi")
+    other_dir = repo_dir.parent / "other"
+    shutil.copytree(repo_dir, other_dir)
+    Registry(Repository.open(other_dir)).set_alias("taxi/1", "champion")
+    registry.remove("taxi/1")
+    here = repository_of(registry)
+    [ref] = here.refs.list(MODELS)
+    git("fetch", "-q", str(other_dir), ref, cwd=repo_dir)
+    tip, theirs = str(here.refs.read(ref)), git("rev-parse", ref, cwd=other_dir).strip()
+    merged = merge_states(here.objects, tip, theirs)
+    here.objects.write(merged.objects)
+    assert here.refs.update(ref, tip, merged.commit)
+    assert registry.model("taxi").aliases == {"champion": 1}
+    assert registry.remove_alias("models:/taxi", "champion").aliases == {}
+
+
 def test_a_removed_model_is_gone_until_it_is_restored(registry: Registry) -> None:
     """It is listed only when asked for; registering under its name brings it back."""
     registry.register("first:model", "taxi")
@@ -150,6 +203,8 @@ def test_bad_names_sources_and_aliases_are_refused(registry: Registry) -> None:
             registry.register(source, "taxi")
     with pytest.raises(UsageError):
         registry.register("first", "taxi")
+    with pytest.raises(InvalidName, match="too long"):
+        registry.find("taxi/" + "9" * 5000)
     assert not registry.models()
 
 
@@ -176,6 +231,22 @@ def test_gates_name_every_condition_that_fails(registry: Registry, repo_dir: Pat
     assert gated.model("taxi").aliases == {"champion": 2}
 
 
+def test_whatever_is_better_than_nothing(registry: Registry, repo_dir: Path) -> None:
+    """A present version whose metric is NaN keeps no other one out."""
+    registry.register("first:model", "other")
+    with start_run("diverged") as run:
+        run.log_metric("rmse", float("nan"))
+        run.log_text("x", "model/MLmodel")
+    gated = settings(repo_dir, "registry:", "  gates:", "    champion: [committed, better metrics.rmse]")
+    gated.register("diverged:model", "taxi")
+    gated.register("first:model", "taxi")
+    model = replace(gated.model("taxi"), aliases={"champion": 1})
+    found = gated.conditions(model, model.version(2), "champion")
+    assert [(each.text, each.failure) for each in found][1] == ("better metrics.rmse", None)
+    with pytest.raises(UsageError, match="no metric 'rmse'"):
+        gated.set_alias("taxi/1", "champion")
+
+
 def test_gates_that_make_no_sense_are_named(registry: Registry, repo_dir: Path) -> None:
     """A condition that cannot be read is an error that quotes it."""
     registry.register("first:model", "taxi")
@@ -193,6 +264,7 @@ def test_gc_and_fsck_know_registered_models(registry: Registry, repo_dir: Path) 
     gc(repository, keep_s=0)
     again = Registry(Repository.open(repo_dir))
     version = again.find("taxi/1").version
+    assert again.run_of(version).metrics == {"rmse": 1.0}
     assert again.files_of(version)["weights.txt"].read() == b"a" * 70_000
     assert not [finding for finding in fsck(Repository.open(repo_dir)) if finding.severity == "error"]
     with pytest.raises(CorruptData, match="not those that were registered"):
@@ -200,8 +272,6 @@ def test_gc_and_fsck_know_registered_models(registry: Registry, repo_dir: Path) 
 
 
 def _with_other_digest(version: ModelVersion) -> ModelVersion:
-    from dataclasses import replace
-
     return replace(version, digest="sha256:" + "0" * 64)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gitexp.domain.direction import Direction, direction
+from gitexp.domain.identity import run_ref
 from gitexp.domain.registry import ModelVersion, RegisteredModel
+from gitexp.domain.summary import BrokenRun
 from gitexp.errors import NotFound, QueryError, UsageError
 from gitexp.reading import RunView
 from gitexp.repo import Repository
@@ -26,6 +28,14 @@ class _Promotion:
     """The run of the version that is there now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition of a gate, and why it does not hold; None where it does."""
+
+    text: str
+    failure: str | None
+
+
 def require_gates(
     repository: Repository, model: RegisteredModel, version: ModelVersion, target: str, present: int | None
 ) -> None:
@@ -38,23 +48,47 @@ def require_gates(
         UsageError: it may not; the message names every condition that fails, and why. Or a condition makes no sense.
         NotFound: the version's run is not here.
     """
-    conditions = repository.config.registry_gates.get(target, ())
-    if not conditions:
-        return
-    promotion = _Promotion(
-        repository=repository,
-        model=model,
-        version=version,
-        run=_run(repository, version),
-        present=None if present in (None, version.number) else _run(repository, model.version(present or 0)),
-    )
-    failures = [failure for text in conditions if (failure := _check(text, promotion, target))]
+    checked = check_gates(repository, model, version, target, present)
+    failures = [condition.failure for condition in checked if condition.failure]
     if failures:
         listed = "\n".join(f"  {failure}" for failure in failures)
         raise UsageError(
             f"Version {version.number} of '{model.name}' may not become '{target}':\n{listed}",
             hint="The conditions are 'registry.gates' in .gitexp/config.yaml.",
         )
+
+
+def check_gates(
+    repository: Repository, model: RegisteredModel, version: ModelVersion, target: str, present: int | None
+) -> list[Condition]:
+    """Each condition for becoming `target`, and whether it holds. Arguments and errors as for `require_gates`."""
+    conditions = repository.config.registry_gates.get(target, ())
+    if not conditions:
+        return []
+    promotion = _Promotion(
+        repository=repository,
+        model=model,
+        version=version,
+        run=run_of(repository, version),
+        present=None if present in (None, version.number) else run_of(repository, model.version(present or 0)),
+    )
+    return [Condition(text=text, failure=_check(text, promotion, target)) for text in conditions]
+
+
+def run_of(repository: Repository, version: ModelVersion) -> RunView:
+    """The run that a version came from: as it is now, or where it was removed, as it was when it was registered.
+
+    Raises:
+        NotFound: it is not here.
+    """
+    repository.index.refresh()
+    found = repository.index.by_id_prefix(version.run)
+    if found:
+        return repository.view(found[0])
+    then = next(repository.runs.load([(version.run, version.commit)]))
+    if isinstance(then, BrokenRun):
+        raise NotFound(f"The run '{version.run}' is not here.", hint=f"gitexp pull origin {version.run}")
+    return repository.view(replace(then, ref=run_ref(then.record.experiment, then.record.id)))
 
 
 def _check(text: str, promotion: _Promotion, target: str) -> str | None:
@@ -85,7 +119,7 @@ def _better(words: list[str], text: str, promotion: _Promotion, target: str) -> 
     if value is None or value != value:
         return f"{text}: its run has no metric '{key}'"
     old = promotion.present.metrics.get(key) if promotion.present else None
-    if old is None or (value < old if way is Direction.LOWER else value > old):
+    if old is None or old != old or (value < old if way is Direction.LOWER else value > old):
         return None
     return f"{text}: it has {value}, the present version {old}"
 
@@ -134,10 +168,3 @@ def _values(text: str, run: RunView) -> str:
     """What the run has of the metrics that a condition names."""
     named = [f"{key} is {value}" for key, value in sorted(run.metrics.items()) if f"metrics.{key}" in text]
     return f", {', '.join(named)}" if named else ""
-
-
-def _run(repository: Repository, version: ModelVersion) -> RunView:
-    try:
-        return repository.get_run(version.run)
-    except NotFound as error:
-        raise NotFound(f"The run '{version.run}' is not here.", hint=f"gitexp pull origin {version.run}") from error

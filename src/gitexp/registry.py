@@ -6,10 +6,11 @@ Every change is a commit on the model's ref, with who made it, when and why.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitexp.domain.keys import parse_key
+from gitexp.domain.mlmodel import FILE, ModelFile, model_from_dict
 from gitexp.domain.registry import (
     SCHEME,
     ModelAddress,
@@ -24,7 +25,7 @@ from gitexp.domain.registry import (
 from gitexp.domain.selector import suggest
 from gitexp.domain.values import parse_tag_value
 from gitexp.errors import GitexpError, NotFound, UsageError
-from gitexp.gates import require_gates
+from gitexp.gates import Condition, check_gates, require_gates, run_of
 from gitexp.reading import Artifact, RunView
 from gitexp.repo import Repository
 from gitexp.store.modelstore import ModelChange, ModelEvent
@@ -78,16 +79,53 @@ class Registry:
             raise NotFound(f"The model '{model.name}' was removed.", hint=f"gitexp models restore {model.name}")
         return RegisteredVersion(model=model, version=model.find(parsed.which))
 
+    def model_at(self, name: str, commit: str) -> RegisteredModel:
+        """The model as it was at a commit (its whole name) of its history.
+
+        Raises:
+            NotFound: there is no such commit of it here.
+        """
+        return self._repository.models.at(parse_model_name(name), commit)
+
+    def commit_of(self, name: str) -> str:
+        """The commit that holds the model's present state. Raises NotFound."""
+        return self._repository.models.tip(parse_model_name(name))
+
     def run_of(self, version: ModelVersion) -> RunView:
-        """The run that a version came from, as it is now.
+        """The run that a version came from: as it is now, or where it was removed, as when it was registered.
 
         Raises:
             NotFound: it is not here.
         """
-        try:
-            return self._repository.get_run(version.run)
-        except NotFound as error:
-            raise NotFound(f"The run '{version.run}' is not here.", hint=f"gitexp pull origin {version.run}") from error
+        return run_of(self._repository, version)
+
+    def file_of(self, version: ModelVersion) -> ModelFile | None:
+        """What the version's `MLmodel` file says; None where it has none.
+
+        Raises:
+            NotFound: the run's commit is not here, or the file's content is not.
+            CorruptData: it cannot be read.
+        """
+        from gitexp.store.yamlfile import load_yaml
+
+        found = self.files_of(version).get(FILE)
+        if found is None:
+            return None
+        return model_from_dict(load_yaml(found.read().decode(errors="replace"), what=FILE))
+
+    @property
+    def gates(self) -> Mapping[str, Sequence[str]]:
+        """What the settings require, by alias or stage."""
+        return self._repository.config.registry_gates
+
+    def conditions(self, model: RegisteredModel, version: ModelVersion, target: str) -> list[Condition]:
+        """The conditions of the gate of `target`, an alias or a stage, and whether they hold for a version.
+
+        Raises:
+            UsageError: one of them makes no sense.
+            NotFound: a run that they ask about is not here.
+        """
+        return check_gates(self._repository, model, version, target, _there(model, version, target))
 
     def files_of(self, version: ModelVersion) -> dict[str, Artifact]:
         """The version's files by their path in the model's folder, as they were registered.
@@ -110,7 +148,7 @@ class Registry:
 
     def events(self, name: str) -> list[ModelEvent]:
         """Every change of a model, newest first."""
-        return self._repository.models.events(self.model(name).name)
+        return self._repository.models.events(self.model(_name_in(name)).name)
 
     # Changing
 
@@ -183,7 +221,8 @@ class Registry:
         number = found.version.number
 
         def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
-            require_gates(self._repository, before, before.version(number), parsed, before.aliases.get(parsed))
+            present = before.find(str(number))  # somebody may have removed it meanwhile
+            require_gates(self._repository, before, present, parsed, before.aliases.get(parsed))
             old = before.aliases.get(parsed)
             subject = f"{parsed} is version {number}" + (f", was {old}" if old else "")
             return replace(before, aliases={**before.aliases, parsed: number}), ModelChange(
@@ -195,8 +234,9 @@ class Registry:
 
     def remove_alias(self, name: str, alias: str, *, reason: str = "") -> RegisteredModel:
         """Raises NotFound: the model has no such alias."""
-        model = self.model(name)
-        model.find(f"@{alias}")
+        model = self.model(_name_in(name))
+        if alias not in model.aliases:
+            model.find(f"@{alias}")
 
         def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
             kept = {key: number for key, number in before.aliases.items() if key != alias}
@@ -212,24 +252,30 @@ class Registry:
         """Move the version at `address` to a stage.
 
         Args:
-            archive_others: archive what is in that stage now.
+            archive_others: archive what is in that stage now, which is staging or production.
 
         Raises:
-            UsageError: a gate of `.gitexp/config.yaml` does not let it; the message says which.
+            UsageError: others cannot be archived there; or a gate of `.gitexp/config.yaml` does not let it, and the
+                message says which.
         """
+        if archive_others and stage not in (Stage.STAGING, Stage.PRODUCTION):
+            raise UsageError(
+                f"Where a version goes to '{stage}', others are not archived.",
+                hint="Only what is in staging or production makes room for another.",
+            )
         found = self.find(address)
         number = found.version.number
 
         def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
-            version = before.version(number)
+            version = before.find(str(number))  # somebody may have removed it meanwhile
             there = [other for other in before.present if other.stage is stage and other.number != number]
             if stage is not Stage.NONE:
-                require_gates(self._repository, before, version, stage.value, there[-1].number if there else None)
+                require_gates(self._repository, before, version, stage.value, _there(before, version, stage))
             after = before.with_version(replace(version, stage=stage))
             for other in there if archive_others else ():
                 after = after.with_version(replace(other, stage=Stage.ARCHIVED))
-            was = f", was {version.stage}" if version.stage is not Stage.NONE else ""
-            subject = f"version {number} is {stage}{was}"
+            was = f", was {version.stage}" if version.stage not in (stage, Stage.NONE) else ""
+            subject = f"version {number} is {'in no stage' if stage is Stage.NONE else stage}{was}"
             if archive_others and there:
                 subject += f"; archived {', '.join(str(other.number) for other in there)}"
             return after, ModelChange(event="stage", subject=subject, reason=reason)
@@ -264,10 +310,10 @@ class Registry:
         )
 
     def remove(self, address: str, *, reason: str = "") -> RegisteredModel:
-        """Mark a model, or one version of it, as removed; its aliases go.
+        """Mark a model, or one version of it, as removed; a version's aliases go.
 
         Raises:
-            UsageError: the version is in production.
+            UsageError: the version, or one of the model's, is in production.
         """
         now = time.time()
 
@@ -278,9 +324,14 @@ class Registry:
                 )
             return replace(version, deleted=version.deleted or now)
 
+        def remove_model(model: RegisteredModel) -> RegisteredModel:
+            for version in model.present:
+                remove_version(version)
+            return replace(model, deleted=model.deleted or now)
+
         return self._edit(
             address,
-            lambda model: replace(model, deleted=model.deleted or now),
+            remove_model,
             remove_version,
             ModelChange(event="rm", subject="removed", reason=reason),
             drop_aliases=True,
@@ -307,7 +358,7 @@ class Registry:
         """Change a model, or where `address` says which, one version."""
         parsed = parse_address(address)
         model = self.model(parsed.name)
-        number = self._number(model, parsed) if parsed.which else None
+        number = version_of(model, parsed).number if parsed.which else None
 
         def edit(before: RegisteredModel) -> tuple[RegisteredModel, ModelChange]:
             if number is None:
@@ -318,12 +369,6 @@ class Registry:
             return after, replace(change, subject=f"version {number} {change.subject}")
 
         return self._change(model.name, edit)
-
-    def _number(self, model: RegisteredModel, address: ModelAddress) -> int:
-        """The number that an address means; of a removed version too, where it says the number itself."""
-        if address.which.isdecimal():
-            return model.version(int(address.which)).number
-        return model.find(address.which).number
 
     def _change(
         self, name: str, edit: Callable[[RegisteredModel], tuple[RegisteredModel, ModelChange]]
@@ -358,6 +403,44 @@ class Registry:
 
     def _signature(self) -> Signature:
         return Signature(author=self._repository.author, time=time.time())
+
+
+def version_of(model: RegisteredModel, address: ModelAddress) -> ModelVersion:
+    """The version that an address means; a removed one too, where it says the number itself. Raises NotFound."""
+    return model.version(int(address.which)) if address.which.isdecimal() else model.find(address.which)
+
+
+def stage_event(events: Iterable[ModelEvent], number: int) -> ModelEvent | None:
+    """What put a version into the stage that it is in; None where nothing did. `events` come newest first."""
+    return next((event for event in events if _stage(event.before, number) is not _stage(event.after, number)), None)
+
+
+def concerns(event: ModelEvent, number: int) -> bool:
+    """Whether a change is one of a version, its aliases included."""
+    return _facts(event.before, number) != _facts(event.after, number)
+
+
+def _stage(model: RegisteredModel | None, number: int) -> Stage:
+    found = [version.stage for version in model.versions if version.number == number] if model else []
+    return found[0] if found else Stage.NONE
+
+
+def _facts(model: RegisteredModel | None, number: int) -> object:
+    if model is None:
+        return ([], [])
+    return ([version for version in model.versions if version.number == number], model.aliases_of(number))
+
+
+def _there(model: RegisteredModel, version: ModelVersion, target: str) -> int | None:
+    """The number of the version that is at an alias or in a stage now, other than `version` itself."""
+    if not isinstance(target, Stage):
+        return model.aliases.get(target)
+    others = [other.number for other in model.present if other.stage is target and other.number != version.number]
+    return others[-1] if others else None
+
+
+def _name_in(address: str) -> str:
+    return parse_address(address).name
 
 
 def files_at(view: RunView, path: str) -> tuple[dict[str, Artifact], str]:

@@ -427,7 +427,7 @@ def _version_lines(registry: Registry, found: RegisteredVersion, terminal: Termi
         "commit": version.commit[:SHORT_COMMIT],
         "digest": version.digest,
         "size": size(version.size_bytes),
-        **{printable(key): printable(value) for key, value in sorted(version.tags.items())},
+        **{f"tags.{printable(key)}": printable(value) for key, value in sorted(version.tags.items())},
     }
     try:
         run = registry.run_of(version)

@@ -18,6 +18,7 @@ SCHEME = "models:/"
 LATEST = "latest"
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
+_LONGEST_NUMBER = 9
 _LIKE_A_VERSION = re.compile(r"v?\d+\Z", re.IGNORECASE)
 
 
@@ -160,6 +161,8 @@ def parse_address(text: str) -> ModelAddress:
     if at:
         return ModelAddress(parse_model_name(name), f"@{parse_alias(alias)}")
     name, _, which = rest.partition("/")
+    if which.isdecimal() and len(which) > _LONGEST_NUMBER:
+        raise InvalidName(f"'{which[:_LONGEST_NUMBER]}...' is no version: it is too long.")
     return ModelAddress(parse_model_name(name), which)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitexp.domain.identity import MODELS, model_ref, slug
 from gitexp.domain.registry import RegisteredModel, dump_model, model_from_dicts
-from gitexp.errors import Conflict, CorruptData, NotFound
+from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import (
     BLOB,
@@ -93,6 +93,18 @@ class ModelStore:
         if tip is None:
             raise NotFound(f"There is no model '{name}'.", hint="'gitexp models ls' lists the models.")
         return tip
+
+    def at(self, name: str, commit: str) -> RegisteredModel:
+        """The model as it was at a commit (its whole name) of its history. Raises NotFound."""
+        try:
+            kind, data = self._objects.read(bytes.fromhex(commit))
+            if kind == COMMIT and trailers(decode_commit(data)).get("Model") == slug(name):
+                return read_model(self._objects, commit)
+        except (GitexpError, ValueError):
+            pass
+        raise NotFound(
+            f"'{commit}' is no commit of the model '{name}' that is here.", hint=f"gitexp pull origin --model {name}"
+        )
 
     def change(
         self,
