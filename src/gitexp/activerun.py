@@ -137,6 +137,12 @@ class ActiveRun:
         """Say in free text what the run is about."""
         self._recorder.set_note(str(text))
 
+    def register_model(self, path: str, model: str) -> None:
+        """Let the artifact folder `path` be a new version of a registered model, once the run has ended."""
+        from gitexp.domain.registry import parse_model_name  # few runs log models
+
+        self._guard(self._recorder.register, parse_artifact_path(path), parse_model_name(model))
+
     def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Keep a file, or all files of a folder, in the run's folder `artifact_path` (its top where left out)."""
         self._guard(self._log_artifact, os.fspath(local_path), artifact_path)

@@ -275,6 +275,11 @@ class Recorder:
             lists["conda"] = list(environment.conda)
         self._journal.event("environment", python=dict(environment.python), **lists)
 
+    def register(self, path: str, model: str) -> None:
+        """Let the artifact folder `path` be a version of a registered model, once the run is sealed."""
+        if not self._rank:
+            self._journal.event("register", path=path, model=model)
+
     def set_note(self, text: str) -> None:
         if not self._rank:
             self._journal.event("note", text=text)

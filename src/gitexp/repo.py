@@ -430,6 +430,7 @@ class Repository:
             objects=self.objects,
             refs=self.refs,
             lineage=self._with_lineage,
+            register=self._register,
             now=time.time(),
         )
 
@@ -450,6 +451,11 @@ class Repository:
             if found:
                 recovered.append(found)
         return recovered
+
+    def _register(self, run: Run, commit: str, signature: Signature) -> None:
+        from gitexp.store.registering import register_asked  # few runs log models
+
+        register_asked(self.models, run, commit, signature)
 
     def _with_lineage(self, run: Run) -> Run:
         if not run.record.inputs:

@@ -143,6 +143,14 @@ Content = bytes | Pointer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The artifact folder `path` of a run is to be a version of the registered model `model`."""
+
+    model: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """Everything a run's commit holds, as one value.
 
@@ -167,6 +175,8 @@ class Run:
     input_blobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By an input's digest, the git blobs (hex ids) that its files would be as artifacts, by which the run that made
     them is found when this one is sealed. No part of the commit."""
+    registrations: tuple[Registration, ...] = ()
+    """What is to be registered when the run is sealed. No part of the commit."""
 
     def changed(self, **changes: Any) -> Run:
         """The run with fields of its record replaced."""

@@ -56,16 +56,21 @@ class Door:
         }
         return write_model(model, path, self._flavor, _spec({**said, **options}))
 
-    def log_model(self, model: Any, name: str = "model", **said: Any) -> ModelInfo:
+    def log_model(
+        self, model: Any, name: str = "model", *, registered_model_name: str | None = None, **said: Any
+    ) -> ModelInfo:
         """Keep a model as the artifact folder `name` of the active run; starts one where there is none.
 
         Args:
+            registered_model_name: the model of the registry that it becomes a new version of, when the run has ended.
             said: as for `save_model`.
 
         Raises:
             UsageError: it is no model of this kind, or an option makes no sense.
+            InvalidName
         """
-        return keep_model(current_run(), model, name, self._flavor, _spec(said))
+        spec = _spec(said)
+        return keep_model(current_run(), model, name, self._flavor, spec, registered=registered_model_name)
 
     def load_model(self, model_uri: str, *, trust: bool = False) -> Any:
         """The model at an address as its framework has it; what MLflow saved, too.

@@ -16,7 +16,7 @@ from typing import Any
 from gitexp.activerun import ActiveRun
 from gitexp.domain import yamltext
 from gitexp.domain.mlmodel import FILE, PYFUNC, ModelFile, model_to_dict
-from gitexp.domain.registry import manifest_digest
+from gitexp.domain.registry import manifest_digest, parse_model_name
 from gitexp.domain.signature import Signature, is_tensors
 from gitexp.errors import UsageError
 from gitexp.models.examples import write_example
@@ -82,15 +82,25 @@ def save_model(model: Any, path: str, flavor: str, spec: ModelSpec | None = None
     return _write(model, path, flavor, spec or ModelSpec(), path, None, None)
 
 
-def log_model(run: ActiveRun, model: Any, name: str, flavor: str, spec: ModelSpec | None = None) -> ModelInfo:
+def log_model(
+    run: ActiveRun, model: Any, name: str, flavor: str, spec: ModelSpec | None = None, *, registered: str | None = None
+) -> ModelInfo:
     """Keep a model as the artifact folder `name` of a run.
+
+    Args:
+        registered: the model of the registry that it is a new version of, when the run has ended.
 
     Raises:
         UsageError: it is no model of this kind.
+        InvalidName: `registered` is no name of a model.
     """
+    if registered is not None:
+        parse_model_name(registered)
     with tempfile.TemporaryDirectory(prefix="gitexp-model-") as folder:
         info = _write(model, folder, flavor, spec or ModelSpec(), f"runs:/{run.id}/{name}", name, run.id)
         run.log_artifacts(folder, name)
+        if registered is not None:
+            run.register_model(name, registered)
     return info
 
 

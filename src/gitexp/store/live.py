@@ -18,7 +18,7 @@ from gitexp.domain.inputs import merged_inputs, without_clashes
 from gitexp.domain.keys import parse_artifact_path, shorten
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.resuming import Continuation, Resumption
-from gitexp.domain.run import Content, Input, Run, RunRecord, Status, input_from_dict, run_from_dict
+from gitexp.domain.run import Content, Input, Registration, Run, RunRecord, Status, input_from_dict, run_from_dict
 from gitexp.domain.values import Value, same_value
 from gitexp.errors import Conflict, CorruptData, InvalidName, NotFound
 from gitexp.store.git.durable import failure, make_folder, sync_folder
@@ -286,6 +286,7 @@ class _Assembly:
         self.opened: list[Input] = []
         self.kept_inputs: dict[str, Pointer] = {}
         self.input_blobs: dict[str, tuple[str, ...]] = {}
+        self.registrations: dict[Registration, None] = {}
         self.warnings: dict[str, None] = {}
         self._folders: set[str] = set()
         self._param_sources: dict[str, int] = {}
@@ -338,6 +339,12 @@ class _Assembly:
     def name(self, event: Event) -> None:
         self.changes["name"] = event.payload["text"]
 
+    def register(self, event: Event) -> None:
+        from gitexp.domain.registry import parse_model_name  # few runs log models
+
+        model, path = parse_model_name(event.payload["model"]), parse_artifact_path(event.payload["path"])
+        self.registrations[Registration(model=model, path=path)] = None
+
     def experiment(self, event: Event) -> None:
         self.changes["experiment"] = event.payload["text"]
 
@@ -389,6 +396,7 @@ _TELL: Mapping[str, Callable[[_Assembly, Event], None]] = {
     "note": _Assembly.note,
     "name": _Assembly.name,
     "experiment": _Assembly.experiment,
+    "register": _Assembly.register,
     "warning": _Assembly.warning,
     "inputs": _Assembly.inputs_,
     "end": _Assembly.end,
@@ -431,6 +439,7 @@ def _assemble(run_id: RunId, journals: Journals, *, is_over: bool) -> tuple[_Ass
         consumed=tuple(assembly.consumed),
         inputs=without_clashes(assembly.kept_inputs),
         input_blobs=assembly.input_blobs,
+        registrations=tuple(assembly.registrations),
     )
 
 

@@ -27,11 +27,12 @@ def seal(
     objects: ObjectDatabase,
     refs: RefStore,
     lineage: Callable[[Run], Run],
+    register: Callable[[Run, str, Signature], None],
     now: float,
 ) -> str:
     """Seal one live run, whose lock the caller holds, and give its commit. `now` is in seconds since 1970, UTC.
 
-    `lineage` says which runs made what this one read.
+    `lineage` says which runs made what this one read; `register` gets the run, its commit, and who registers.
 
     A run that never got its end is sealed as crashed.
     """
@@ -43,6 +44,8 @@ def seal(
     else:
         experiments.ensure(run.record.experiment, signature)
         commit = runs.create(run, signature)
+    if run.registrations:  # before the journal goes, which is all that tells of them
+        register(run, commit, signature)
     forget(run_id, live=live, refs=refs)
     return commit
 
