@@ -161,6 +161,24 @@ def compare(bench: Bench) -> Figure:
     return Figure(value=statistics.median(walls))
 
 
+def report_size(bench: Bench) -> Figure:
+    folder = populate(bench, 10_000)
+    bench.run(bench.gitexp, "ls", cwd=folder)
+    path = bench.folder() / "report.html"
+    cost = bench.run(bench.gitexp, "report", "-o", path, cwd=folder)
+    with chromium() as browser:
+        walls = []
+        for _ in range(bench.times):
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            begin = time.perf_counter()
+            page.goto(path.as_uri(), wait_until="commit")
+            page.wait_for_selector("html[data-ready]", state="attached")
+            walls.append(time.perf_counter() - begin)
+            page.close()
+    note = f"opens in {statistics.median(walls):.2f} s, is made in {cost.cpu_s:.1f} CPU s"
+    return Figure(value=path.stat().st_size / 1e6, note=note)
+
+
 def first_answer(bench: Bench) -> Figure:
     """CPU from the command to the first page."""
     folder = populate(bench, 1_000)
@@ -253,5 +271,6 @@ ROWS = [
     Row(key="ui-zoom-seen", work="the same, until it is seen", unit="s", bar=0.15, measure=zoom_seen),
     Row(key="ui-compare", work="parallel coordinates of 1,000 runs drawn", unit="s", bar=0.4, measure=compare),
     Row(key="ui-start", work="`gitexp ui` to its first page", unit="CPU s", bar=0.6, measure=first_answer),
+    Row(key="ui-report", work="`gitexp report` of 10,000 runs", unit="MB", bar=2, measure=report_size),
     Row(key="ui-memory", work="memory of `gitexp ui` after its first page", unit="MB", bar=50, measure=memory),
 ]

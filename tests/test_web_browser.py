@@ -451,6 +451,27 @@ def test_curves_of_several_runs_are_laid_over_each_other(open_page: Open, repo_d
     expect(canvas).not_to_have_attribute("aria-label", re.compile("run-03"))
 
 
+def test_a_report_opens_from_a_disk(chromium: Browser, repo_dir: Path, tmp_path: Path) -> None:
+    """A report needs no server: it draws, sorts and finds, and asks for nothing."""
+    ids = fill(repo_dir, 12)
+    command = [sys.executable, "-m", "gitexp", "report", *ids, "-o", str(tmp_path / "report.html")]
+    subprocess.run(command, cwd=repo_dir, check=True, capture_output=True)
+    page = chromium.new_context(offline=True).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda said: asked.append(said.text))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_selector("html[data-ready]", state="attached")
+    expect(page.get_by_role("img", name=re.compile("val.loss. run-00: 300 points")).first).to_be_attached()
+    expect(page.locator("figure.parallel")).to_have_attribute("data-drawn", re.compile("[1-9]"))
+    page.locator("#grid").get_by_role("columnheader", name="lr").get_by_role("link").click()
+    page.locator("#grid").get_by_role("columnheader", name="lr").get_by_role("link").click()
+    expect(page.locator("#grid td.name").first).to_contain_text("run-11")
+    page.get_by_label("Find").last.fill("cnn")
+    expect(page.locator("#found")).to_have_text("6 runs")
+    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+
+
 def paths(ids: list[str]) -> dict[str, str]:
     sides = ("", "/charts", "/system", "/artifacts", "/output", "/code", "/environment", "/history")
     compared = ("", "/charts", "/plots", "/code", "/artifacts")
@@ -458,6 +479,7 @@ def paths(ids: list[str]) -> dict[str, str]:
         "runs": "/runs",
         "groups": "/runs?by=params.model",
         "missing": "/runs/nothing",
+        "lineage": "/lineage",
         **{f"run{side.replace('/', '-')}": f"/runs/{ids[0]}{side}" for side in sides},
         **{f"compare{side.replace('/', '-')}": f"/compare{side}?runs={ids[0]},{ids[1]}" for side in compared},
     }

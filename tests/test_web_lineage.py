@@ -35,7 +35,7 @@ def chain(repo_dir: Path) -> list[str]:
         age_s=20,
     )
     seal(repo_dir, "alone", age_s=10)
-    Registry(Repository.open(repo_dir)).register("taxi", f"{trained}:model")
+    Registry(Repository.open(repo_dir)).register(f"{trained}:model", "taxi")
     return [features, trained]
 
 

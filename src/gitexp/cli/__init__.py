@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "command_line", "execute", "main"]
 
 COMMANDS = {
     "Record": ("init", "run", "add"),
-    "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export", "ui"),
+    "Look": ("ls", "show", "diff", "compare", "log", "watch", "plot", "best", "export", "report", "ui"),
     "Change": ("tag", "note", "rename", "rm", "restore"),
     "Registry": ("models",),
     "Share": ("push", "pull", "clone", "remote", "get", "apply", "branch"),

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from gitexp.errors import Ambiguous, GitexpError, NotFound, QueryError, UsageError
 from gitexp.repo import Repository
-from gitexp.web import artifacts, changing, compare, lineage, live, run, runs, series, views
+from gitexp.web import artifacts, changing, compare, lineage, live, models, run, runs, series, views
 from gitexp.web.security import LOOPBACK, Guard
 from gitexp.web.workspace import Workspace, answer, workspace_of
 
@@ -42,6 +42,7 @@ def build(
         *runs.ROUTES,
         *run.ROUTES,
         *compare.ROUTES,
+        *models.ROUTES,
         *lineage.ROUTES,
         *series.ROUTES,
         *artifacts.ROUTES,

@@ -62,7 +62,7 @@ def page(request: Request) -> Response:
             side = "plots"
         values = {
             "title": f"Compare {plural(len(runs), 'run')}",
-            "runs": [_tag(run) for run in runs],
+            "runs": [tag_of(run) for run in runs],
             "asked": request.url.query,
             "side": side,
             "sides": [(name, text) for name, text in SIDES.items() if _fits(name, len(runs))],
@@ -77,7 +77,7 @@ def plotted(request: Request) -> Response:
     """The params and metrics of the runs as columns, for plots: numbers, or places in a list of texts."""
     workspace = workspace_of(request)
     with workspace.lock:
-        data = _axes(workspace, request)
+        data = axes_of(workspace, _selected(workspace, request))
     return answer(data)
 
 
@@ -85,21 +85,23 @@ def important(request: Request) -> Response:
     """How much each param has to do with a metric."""
     workspace, target = workspace_of(request), request.query_params.get("metric", "")
     with workspace.lock:
-        names, rows, _ = _cells(workspace, request)
+        rows = importances_of(workspace, _selected(workspace, request), target)
+    return answer({"rows": rows})
+
+
+def importances_of(workspace: Workspace, chosen: Selection, target: str) -> list[dict[str, Any]]:
+    """What each param tells about a metric, as the plots show it. Raises NotFound."""
+    names, rows, _ = _cells(workspace, chosen)
     if f"metrics.{target}" not in names:
         raise NotFound(f"No run here has the metric '{target}'.")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
     goals = [cell if isinstance(cell, (int, float)) else None for cell in columns.get(f"metrics.{target}", ())]
     params = {name[7:]: list(map(_value, cells)) for name, cells in columns.items() if name.startswith("params.")}
     found = importances(goals, params)[:MOST_IMPORTANT]
-    return answer(
-        {
-            "rows": [
-                {"name": one.name, "share": one.share, "correlation": one.correlation, "count": one.count}
-                for one in found
-            ]
-        }
-    )
+    return [
+        {"name": one.name, "share": round(one.share, 4), "correlation": one.correlation, "count": one.count}
+        for one in found
+    ]
 
 
 def _runs(workspace: Workspace, request: Request) -> tuple[list[RunSummary], Selection | None]:
@@ -130,7 +132,8 @@ def _fits(side: str, count: int) -> bool:
     return count <= MOST_SIDE_BY_SIDE if not side else count > 1 or side not in _OF_TWO
 
 
-def _tag(run: RunSummary) -> dict[str, Any]:
+def tag_of(run: RunSummary) -> dict[str, Any]:
+    """A run as a legend names it."""
     record = run.record
     return {
         "id": str(record.id),
@@ -147,13 +150,18 @@ def _pair(request: Request, runs: Sequence[RunSummary]) -> tuple[dict[str, Any],
     by_id = {str(run.record.id): run for run in runs}
     one = by_id.get(query.get("a", ""), runs[0])
     other = by_id.get(query.get("b", ""), next((run for run in runs if run is not one), runs[0]))
-    return _tag(one), _tag(other)
+    return tag_of(one), tag_of(other)
 
 
 # Differences
 
 
 def _table(workspace: Workspace, _: Request, runs: Sequence[RunSummary]) -> dict[str, Any]:
+    return differences(workspace, runs)
+
+
+def differences(workspace: Workspace, runs: Sequence[RunSummary]) -> dict[str, Any]:
+    """What the template of the table shows."""
     views = [workspace.repository.view(run) for run in runs]
     lineup = line_up(workspace.repository, views)
     sections = []
@@ -213,7 +221,7 @@ def _charts(_: Workspace, __: Request, runs: Sequence[RunSummary]) -> dict[str, 
     for run in shown:
         keys.update(dict.fromkeys(run.metrics))
     ordered = sorted(keys, key=lambda key: (key.startswith(SYSTEM), direction(key) is None, key))[:MOST_ON_CHARTS]
-    curves = [{"key": key, "runs": [_tag(run) for run in shown if key in run.metrics]} for key in ordered]
+    curves = [{"key": key, "runs": [tag_of(run) for run in shown if key in run.metrics]} for key in ordered]
     return {"curves": curves, "left_out": len(runs) - len(shown)}
 
 
@@ -221,17 +229,25 @@ def _charts(_: Workspace, __: Request, runs: Sequence[RunSummary]) -> dict[str, 
 
 
 def _plots(workspace: Workspace, request: Request, _: Sequence[RunSummary]) -> dict[str, Any]:
-    return {"axes": embedded(_axes(workspace, request))}
+    return {"axes": embedded(axes_of(workspace, _selected(workspace, request)))}
 
 
-def _cells(workspace: Workspace, request: Request) -> tuple[list[str], list[tuple[Cell, ...]], list[ColumnOf]]:
-    """Names of columns that differ, and the cells of each sealed run; the id of the run comes last."""
+def _selected(workspace: Workspace, request: Request) -> Selection:
+    """The runs that an address names, as a search."""
     query = request.query_params
     named = [name for name in query.get("runs", "").split(",") if name]
-    chosen = selection_of(query, query.getlist("e"))
-    if named:
-        ids = [str(_named(workspace, name).record.id) for name in named[:MOST_CHOSEN]]
-        chosen = Selection(where=f"run.id in ({', '.join(repr(found) for found in ids)})", deleted="yes")
+    if not named:
+        return selection_of(query, query.getlist("e"))
+    return those([str(_named(workspace, name).record.id) for name in named[:MOST_CHOSEN]])
+
+
+def those(ids: Sequence[str]) -> Selection:
+    """The runs with these ids, as a search."""
+    return Selection(where=f"run.id in ({', '.join(map(repr, ids))})", deleted="yes")
+
+
+def _cells(workspace: Workspace, chosen: Selection) -> tuple[list[str], list[tuple[Cell, ...]], list[ColumnOf]]:
+    """Names of columns that differ, and the cells of each sealed run; the id of the run comes last."""
     known = [column for column in workspace.browser.columns(chosen) if column.differs]
     known = [column for column in known if not column.name.startswith("tags.")]
     known = [column for column in known if not column.name.startswith(f"metrics.{SYSTEM}")]
@@ -239,12 +255,13 @@ def _cells(workspace: Workspace, request: Request) -> tuple[list[str], list[tupl
     half = MOST_AXES // 2
     metrics = [column for column in known if column.name.startswith("metrics.")][:half]
     columns = [column for column in known if column.name.startswith("params.")][:half] + metrics
-    names = [*(column.name for column in columns), "run.name", "run.id"]
+    names = [*(column.name for column in columns), "run.status", "run.name", "run.id"]
     return names, workspace.browser.values(chosen, names, limit=MOST_PLOTTED), columns
 
 
-def _axes(workspace: Workspace, request: Request) -> dict[str, Any]:
-    names, rows, columns = _cells(workspace, request)
+def axes_of(workspace: Workspace, chosen: Selection) -> dict[str, Any]:
+    """The params and metrics in which runs differ, as columns of numbers or of places in a list of texts."""
+    names, rows, columns = _cells(workspace, chosen)
     cells = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     axes = []
     for column, found in zip(columns, cells, strict=False):
@@ -253,7 +270,13 @@ def _axes(workspace: Workspace, request: Request) -> dict[str, Any]:
             {"name": column.name, "title": key, "family": family, "better": direction(key) or "", **_axis(found)}
         )
     ids = list(map(str, cells[-1]))
-    return {"ids": ids, "names": list(map(str, cells[-2])), "colours": list(map(colour_of, ids)), "axes": axes}
+    return {
+        "ids": ids,
+        "names": list(map(str, cells[-2])),
+        "states": list(map(str, cells[-3])),
+        "colours": list(map(colour_of, ids)),
+        "axes": axes,
+    }
 
 
 def _axis(cells: Sequence[Cell]) -> dict[str, Any]:

@@ -52,6 +52,15 @@ function smooth(values, weight) {
   return found;
 }
 
+/** A curve from the server: the part of it that is in view, in so many pieces. */
+async function asked(line, key, x, count, [from, to], signal) {
+  const query = new URLSearchParams({ key, x, px: count });
+  if (from !== null) { query.set("from", from); query.set("to", to); }
+  const numbers = new Float64Array(await getBytes(`/api/runs/${line.id}/series?${query}`, signal));
+  const size = numbers[0], part = (at) => numbers.subarray(4 + at * size, 4 + (at + 1) * size);
+  return { line, points: numbers[1], xs: part(0), lows: part(1), means: part(2), highs: part(3), first: numbers[2], last: numbers[3] };
+}
+
 export class Chart {
   /** @param {HTMLElement} figure with a `.plot`; `lines` are {id, name, colour, dash} of runs that have `key`. */
   constructor(figure, key, lines, settings) {
@@ -79,15 +88,9 @@ export class Chart {
     this.asked = new AbortController();
     const { signal } = this.asked;
     const count = Math.max(120, Math.min(1600, Math.round((this.plot.clientWidth - LEFT - RIGHT) || 400)));
-    const [from, to] = this.view;
+    const read = this.settings.read ?? ((line, view) => asked(line, this.key, this.settings.x, count, view, signal));
     try {
-      this.curves = await Promise.all(this.lines.map(async (line) => {
-        const query = new URLSearchParams({ key: this.key, x: this.settings.x, px: count });
-        if (from !== null) { query.set("from", from); query.set("to", to); }
-        const numbers = new Float64Array(await getBytes(`/api/runs/${line.id}/series?${query}`, signal));
-        const size = numbers[0], part = (at) => numbers.subarray(4 + at * size, 4 + (at + 1) * size);
-        return { line, points: numbers[1], xs: part(0), lows: part(1), means: part(2), highs: part(3), first: numbers[2], last: numbers[3] };
-      }));
+      this.curves = await Promise.all(this.lines.map((line) => read(line, this.view)));
       this.draw();
       this.figure.dataset.drawn = String(Number(this.figure.dataset.drawn ?? 0) + 1);
     } catch (error) { if (error.name !== "AbortError") fail(error); }
@@ -285,15 +288,15 @@ export class Chart {
 }
 
 /** Several charts with one set of tools above them: axis, scale, smoothing, which ones, size. */
-export function board(tools, figures, curves, { x = "step" } = {}) {
+export function board(tools, figures, curves, { x = "step", axes = ["step", "relative", "time"], read } = {}) {
   let kept = {};
   try { kept = JSON.parse(localStorage.getItem("gitexp-charts")) || {}; } catch { /* storage is off */ }
-  const settings = { x, log: false, smoothing: kept.smoothing ?? 0,
+  const settings = { x, read, log: false, smoothing: kept.smoothing ?? 0,
     pointed: (from, value) => charts.forEach((chart) => { if (chart !== from && chart.seen) chart.pointAt(value); }) };
   const charts = figures.map((figure, at) => new Chart(figure, curves[at].key, curves[at].runs, settings));
   const keep = () => { try { localStorage.setItem("gitexp-charts", JSON.stringify({ smoothing: settings.smoothing })); } catch { /* storage is off */ } };
   const axis = el("select", { "aria-label": "Horizontal axis", onchange: () => { settings.x = axis.value; charts.forEach((chart) => { chart.view = [null, null]; chart.again(); }); } },
-    ...[["step", "Step"], ["relative", "Time since start"], ["time", "Time of day"]].map(([value, text]) => el("option", { value, selected: value === x }, text)));
+    ...[["step", "Step"], ["relative", "Time since start"], ["time", "Time of day"]].filter(([value]) => axes.includes(value)).map(([value, text]) => el("option", { value, selected: value === x }, text)));
   const log = el("input", { type: "checkbox", onchange: () => { settings.log = log.checked; charts.forEach((chart) => chart.draw()); } });
   const told = el("output", {}, settings.smoothing.toFixed(2));
   const weight = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: settings.smoothing, "aria-label": "Smoothing", oninput: () => { settings.smoothing = Number(weight.value); told.textContent = settings.smoothing.toFixed(2); keep(); charts.forEach((chart) => chart.draw()); } });

@@ -1,6 +1,6 @@
 // Several runs side by side: curves with a legend, plots, pictures that slide over each other.
 
-import { $, $$, onKey } from "./page.js";
+import { $, $$, getJSON, onKey } from "./page.js";
 
 if ($("#charts")) {
   const { board } = await import("./chart.js");
@@ -17,7 +17,8 @@ if ($("#charts")) {
 }
 if ($("#plots")) {
   const { show } = await import("./plots.js");
-  show($("#plots"), JSON.parse($("#axes").textContent));
+  const important = (metric) => { const query = new URLSearchParams(location.search); query.set("metric", metric); return getJSON(`/api/importance?${query}`); };
+  show($("#plots"), JSON.parse($("#axes").textContent), { important, address: (id) => `/runs/${id}` });
 }
 for (const figure of $$(".slide")) {
   const range = $("input", figure), over = $(".over", figure);

@@ -37,7 +37,7 @@ class Rows {
 }
 
 export class Grid {
-  /** @param {HTMLElement} box the scrolling box around a table; `on` has open, picked, sorted, moved, sized, grouped, failed. */
+  /** @param {HTMLElement} box the scrolling box around a table; `on` has open, picked, sorted, moved, sized, grouped, failed; `plain`: names lead nowhere. */
   constructor(box, on) {
     this.box = box;
     this.on = on;
@@ -174,7 +174,7 @@ export class Grid {
     cell.classList.toggle("best", row.best?.includes(place) ?? false);
     if (column.kind === "name") {
       cell.replaceChildren(el("i", { class: `state ${row.status}`, title: row.status }), el("i", { class: `dot hue-${row.colour}` }),
-        el("span", { class: "hidden" }, row.status), el("a", { href: `/runs/${row.id}`, tabIndex: -1, title: value }, value));
+        el("span", { class: "hidden" }, row.status), this.on.plain ? el("span", { title: value }, value) : el("a", { href: `/runs/${row.id}`, tabIndex: -1, title: value }, value));
     } else if (column.kind === "tags") {
       cell.replaceChildren(...value.map(([key, text]) => el("span", { class: "tag" }, text ? `${key}=${text}` : key)));
     } else if (column.kind === "spark") {

@@ -1,9 +1,10 @@
 // How params and metrics of many runs hang together: parallel coordinates, scatter and surface, importance, boxes.
 
-import { $, el, fail, getJSON } from "./page.js";
+import { $, el, fail } from "./page.js";
 import { colour, short, ticks } from "./chart.js";
 
 const MOST_LINES = 12;
+const AT_ONCE = 2000;
 
 /** Colours from low to high: light to dark where the page is light, dark to light where it is dark. */
 const SCALES = {
@@ -58,7 +59,8 @@ const select = (label, axes, chosen, act) => {
   return el("label", {}, label, box);
 };
 
-export function show(place, data) {
+/** All plots of some runs; `important(metric)` gives what each param tells of it, `address(id)` the page of a run. */
+export function show(place, data, { important, address }) {
   const { axes } = data;
   const metrics = axes.filter((axis) => axis.family === "metrics");
   const params = axes.filter((axis) => axis.family === "params");
@@ -75,8 +77,8 @@ export function show(place, data) {
   place.append(tools, board);
   const card = (title, kind, ...extra) => { const plot = el("div", { class: "plot" }), figure = el("figure", { class: `chart ${kind}` }, el("figcaption", {}, title, ...extra), plot); board.append(figure); return plot; };
   parallel(card("Parallel coordinates", "big parallel"), data, state, inform, [...params.slice(0, MOST_LINES - 2), ...metrics.slice(0, 4)]);
-  scatter(card, data, state, params, metrics);
-  importance(card("Which params matter", "table"), state);
+  scatter(card, data, state, params, metrics, address);
+  importance(card("Which params matter", "table"), state, important);
   if (params.length) boxes(card, data, state, params);
 }
 
@@ -86,13 +88,13 @@ function parallel(plot, data, state, inform, axes) {
   const brushes = new Map();
   const scales = new Map(axes.map((axis) => [axis, scale(axis)]));
   const TOP = 34, BOTTOM = 16, SIDE = 56;
-  let places = [];
+  let places = [], newest = 0;
+  const y = (axis, value) => TOP + (1 - scales.get(axis).share(value)) * (plot.clientHeight - TOP - BOTTOM);
   const count = data.ids.length;
   const draw = (pen, wide, high) => {
     const order = [...axes.filter((axis) => axis !== state.goal), ...(axes.includes(state.goal) ? [state.goal] : [state.goal])];
     if (!scales.has(state.goal)) scales.set(state.goal, scale(state.goal));
     places = order.map((axis, at) => ({ axis, x: SIDE + ((wide - 2 * SIDE) * at) / Math.max(order.length - 1, 1) }));
-    const y = (axis, value) => TOP + (1 - scales.get(axis).share(value)) * (high - TOP - BOTTOM);
     const goalScale = scales.get(state.goal);
     const runs = [...Array(count).keys()].sort((one, other) => (state.goal.values[one] ?? -Infinity) - (state.goal.values[other] ?? -Infinity));
     if (state.goal.better === "lower") runs.reverse();
@@ -110,20 +112,29 @@ function parallel(plot, data, state, inform, axes) {
     const alpha = Math.max(0.12, Math.min(0.85, 90 / count));
     pen.lineWidth = 1;
     if (state.kept) { pen.strokeStyle = colour("--line"); pen.globalAlpha = 0.5; for (const run of runs) if (!state.kept[run]) trace(run); pen.globalAlpha = 1; }
-    pen.lineWidth = count > 300 ? 1 : 1.3;
-    for (const run of runs) {
-      if (state.kept && !state.kept[run]) continue;
-      const value = state.goal.values[run];
-      pen.strokeStyle = value === null ? colour("--line") : ink(goalScale.share(value), alpha);
-      trace(run);
-    }
+    const kept = state.kept ? runs.filter((run) => state.kept[run]) : runs;
+    const faint = colour("--line"), mine = ++newest;
+    const some = (from) => {
+      if (mine !== newest) return;
+      pen.lineWidth = count > 300 ? 1 : 1.3;
+      for (const run of kept.slice(from, from + AT_ONCE)) {
+        const value = state.goal.values[run];
+        pen.strokeStyle = value === null ? faint : ink(goalScale.share(value), alpha);
+        trace(run);
+      }
+      if (from + AT_ONCE < kept.length) requestAnimationFrame(() => some(from + AT_ONCE));
+      else ends(pen, high);
+    };
+    some(0);
+  };
+  const ends = (pen, high) => {
     for (const { axis, x } of places) {
       pen.strokeStyle = colour("--muted");
       pen.lineWidth = 1;
       pen.beginPath(); pen.moveTo(x + 0.5, TOP); pen.lineTo(x + 0.5, high - BOTTOM); pen.stroke();
       pen.textAlign = "center";
       pen.fillStyle = axis === state.goal ? colour("--accent") : colour("--text");
-      const room = (wide - 2 * SIDE) / Math.max(places.length - 1, 1) - 8;
+      const room = (plot.clientWidth - 2 * SIDE) / Math.max(places.length - 1, 1) - 8;
       let title = axis.title;
       while (title.length > 4 && pen.measureText(title).width > room) title = `…${title.slice(title.startsWith("…") ? 2 : 1)}`;
       pen.fillText(title, x, 16);
@@ -165,7 +176,7 @@ function parallel(plot, data, state, inform, axes) {
 
 // Scatter, and the surface of a metric over two params
 
-function scatter(card, data, state, params, metrics) {
+function scatter(card, data, state, params, metrics, address) {
   const axes = [...params, ...metrics];
   const numeric = params.filter((axis) => !axis.labels);
   const chosen = { x: numeric[0] ?? axes[0], y: null, surface: false };
@@ -220,7 +231,7 @@ function scatter(card, data, state, params, metrics) {
     tip.style.top = `${Math.max(0, dot.y - tip.offsetHeight - 8)}px`;
   });
   picture.addEventListener("pointerleave", () => { tip.hidden = true; });
-  picture.addEventListener("click", (event) => { const dot = nearest(event); if (dot) location.href = `/runs/${data.ids[dot.run]}`; });
+  picture.addEventListener("click", (event) => { const dot = nearest(event), where = dot && address(data.ids[dot.run]); if (where) location.href = where; });
   const fill = () => tools.replaceChildren(select("Across", axes, chosen.x, (axis) => { chosen.x = axis; again(); }), select("Up", axes, chosen.y, (axis) => { chosen.y = axis; chosen.fixed = true; again(); }),
     el("label", {}, el("input", { type: "checkbox", checked: chosen.surface, onchange: (event) => { chosen.surface = event.target.checked; if (chosen.surface && chosen.y === state.goal) { chosen.y = numeric.find((axis) => axis !== chosen.x) ?? axes.find((axis) => axis !== chosen.x && axis !== state.goal) ?? chosen.y; chosen.fixed = true; fill(); } again(); } }), "Contour of the metric"));
   fill();
@@ -271,14 +282,13 @@ function surface(pen, dots, area) {
 
 // Importance
 
-function importance(plot, state) {
+function importance(plot, state, important) {
   let newest = 0;
   const load = async () => {
     if (state.goal.family !== "metrics") { plot.replaceChildren(el("p", { class: "muted" }, "Choose a metric.")); return; }
-    const mine = ++newest, query = new URLSearchParams(location.search);
-    query.set("metric", state.goal.title);
+    const mine = ++newest;
     try {
-      const found = await getJSON(`/api/importance?${query}`);
+      const found = await important(state.goal.title);
       if (mine !== newest) return;
       if (!found.rows.length) { plot.replaceChildren(el("p", { class: "muted" }, "Too few runs to tell, or no param differs.")); return; }
       const most = Math.max(...found.rows.map((row) => row.share), 0.01);
