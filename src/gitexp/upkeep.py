@@ -122,6 +122,7 @@ def gc(repository: Repository, *, keep_s: float | None = None, dry_run: bool = F
         repository.index.rebuild()
         repository.histories.sweep(CACHED_S)
         sweep(os.path.join(repository.git.gitexp_dir, "hashes"), CACHED_S)
+        temporary += _sweep_models(repository)
     return GcReport(
         runs=tuple(expired),
         content=len(garbage),
@@ -260,6 +261,18 @@ def _sweep_transfers(repository: Repository) -> int:
                     shutil.rmtree(entry.path, ignore_errors=True) if is_folder else remove(entry.path)
                     gone += 1
     shutil.rmtree(os.path.join(repository.git.gitexp_dir, "sent"), ignore_errors=True)
+    return gone
+
+
+def _sweep_models(repository: Repository) -> int:
+    """Remove the folders of models that were not loaded for long; gives how many went."""
+    limit = time.time() - CACHED_S
+    gone = 0
+    with suppress(FileNotFoundError), os.scandir(os.path.join(repository.git.gitexp_dir, "models")) as entries:
+        for entry in entries:
+            if entry.stat(follow_symlinks=False).st_mtime < limit:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                gone += 1
     return gone
 
 

@@ -153,6 +153,7 @@ def _unpacked(repository: Repository, files: Mapping[str, Artifact], digest: str
     folder = os.path.join(repository.git.gitexp_dir, "models", digest.removeprefix("sha256:"))
     os.makedirs(folder, exist_ok=True)
     write_out(repository, files.items(), folder, force=True)
+    os.utime(folder)  # `gitexp gc` removes what was not loaded for long
     return folder
 
 
