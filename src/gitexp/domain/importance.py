@@ -36,15 +36,17 @@ def importances(target: Sequence[float | None], params: Mapping[str, Sequence[ob
         params: values of each param, one a run; None where a run has none. Many different numbers are put into groups
             of neighbours.
     """
+    there = [at for at, goal in enumerate(target) if goal is not None and goal - goal == 0]
+    goals = [goal for goal in target if goal is not None and goal - goal == 0]
+    whole = ranks(goals)
     found = []
-    for name, values in params.items():
-        pairs = [
-            (value, goal)
-            for value, goal in zip(values, target, strict=True)
-            if value is not None and goal is not None and goal - goal == 0
-        ]
-        if len(pairs) >= FEWEST and len({_group_name(value) for value, _ in pairs}) > 1:
-            found.append(_importance(name, pairs))
+    for name, given in params.items():
+        values, places = [given[at] for at in there], whole
+        if None in values:
+            known = [at for at, value in enumerate(values) if value is not None]
+            values, places = [values[at] for at in known], ranks([goals[at] for at in known])
+        if len(values) >= FEWEST and any(_group_name(value) != _group_name(values[0]) for value in values):
+            found.append(_importance(name, values, places))
     return sorted(found, key=lambda one: (-one.share, one.name))
 
 
@@ -63,20 +65,16 @@ def ranks(values: Sequence[float]) -> list[float]:
     return found
 
 
-def _importance(name: str, pairs: Sequence[tuple[object, float]]) -> Importance:
-    goals = ranks([goal for _, goal in pairs])
-    numbers = [float(value) for value, _ in pairs if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    is_numeric = len(numbers) == len(pairs) and all(number - number == 0 for number in numbers)
-    if is_numeric:
-        places = ranks(numbers)
-        several = len(set(numbers)) > BINS
-        groups = [min(int((place - 1) * BINS / len(pairs)), BINS - 1) if several else place for place in places]
-        return Importance(
-            name=name, share=_share(groups, goals), correlation=_correlation(places, goals), count=len(pairs)
-        )
-    return Importance(
-        name=name, share=_share([_group_name(value) for value, _ in pairs], goals), correlation=None, count=len(pairs)
-    )
+def _importance(name: str, values: Sequence[object], goals: Sequence[float]) -> Importance:
+    numbers = [float(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    if len(numbers) < len(values) or not all(number - number == 0 for number in numbers):
+        share = _share(list(map(_group_name, values)), goals)
+        return Importance(name=name, share=share, correlation=None, count=len(values))
+    places = ranks(numbers)
+    several = len(set(numbers)) > BINS
+    groups = [min(int((place - 1) * BINS / len(values)), BINS - 1) if several else place for place in places]
+    correlation = _correlation(places, goals)
+    return Importance(name=name, share=_share(groups, goals), correlation=correlation, count=len(values))
 
 
 def _share(groups: Sequence[object], goals: Sequence[float]) -> float:
@@ -84,19 +82,25 @@ def _share(groups: Sequence[object], goals: Sequence[float]) -> float:
     by_group: dict[object, list[float]] = {}
     for group, goal in zip(groups, goals, strict=True):
         by_group.setdefault(group, []).append(goal)
-    count, mean = len(goals), sum(goals) / len(goals)
-    total = sum((goal - mean) ** 2 for goal in goals)
-    within = sum((goal - sum(members) / len(members)) ** 2 for members in by_group.values() for goal in members)
+    count = len(goals)
+    total = _spread(goals)
+    within = sum(map(_spread, by_group.values()))
     free = count - len(by_group)
     if total == 0 or free <= 0:
         return 0.0
     return max(0.0, 1 - (within / free) / (total / (count - 1)))
 
 
+def _spread(goals: Sequence[float]) -> float:
+    """The sum of the squares of how far each is from the mean."""
+    mean = sum(goals) / len(goals)
+    return sum((goal - mean) ** 2 for goal in goals)
+
+
 def _correlation(places: Sequence[float], goals: Sequence[float]) -> float | None:
     mean = (len(places) + 1) / 2
     together = sum((place - mean) * (goal - mean) for place, goal in zip(places, goals, strict=True))
-    spread = sum((place - mean) ** 2 for place in places) * sum((goal - mean) ** 2 for goal in goals)
+    spread = _spread(places) * _spread(goals)
     return together / spread**0.5 if spread > 0 else None
 
 
