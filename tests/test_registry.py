@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ from gitexp.errors import CorruptData, GitexpError, InvalidName, NotFound, Usage
 from gitexp.registry import Registry
 from gitexp.repo import Repository
 from gitexp.store.converging import merge_states
+from gitexp.store.modelstore import read_model
 from gitexp.store.yamlfile import load_yaml
 from gitexp.tracking import start_run
 from gitexp.upkeep import fsck, gc
@@ -398,6 +400,54 @@ def test_no_version_is_lost_by_a_merge(base: RegisteredModel, one: RegisteredMod
         for version in side.versions:
             there = done.model.version(moved.get(version.number, version.number))
             assert (there.commit, there.path, there.created) == (version.commit, version.path, version.created)
+
+
+def test_a_version_that_a_merge_moved_is_still_the_same() -> None:
+    """Three who register at once lose nothing, though two merges gave one version different numbers before they met."""
+    author = {"run": "a" * 12, "path": "m", "digest": "sha256:00", "size_bytes": 1, "author": "ann"}
+    ann, bob, eve = (
+        RegisteredModel(
+            name="taxi",
+            created=time,
+            aliases={name: 1},
+            versions=(ModelVersion(number=1, commit=name[0] * 40, created=time, **author),),
+        )
+        for time, name in ((1.0, "ann"), (2.0, "bob"), (3.0, "eve"))
+    )
+    eve = replace(eve, aliases={**eve.aliases, "champion": 1})
+    one, other = merge_models(None, ann, bob), merge_models(None, bob, eve)
+    assert one.renumbered == other.renumbered == {1: 2}
+    done = merge_models(bob, one.model, other.model)
+    assert done.renumbered == {1: 2, 2: 3}
+    assert {version.commit[0]: version.number for version in done.model.versions} == {"a": 1, "b": 2, "e": 3}
+    assert done.model.aliases == {"ann": 1, "bob": 2, "eve": 3, "champion": 3}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clones_that_merge_in_any_order_end_with_every_version_once(registry: Registry, seed: int) -> None:
+    """Clones that register and pull from one another at random come to one state, with all that was registered."""
+    random, repository = Random(seed), repository_of(registry)
+    registered = [registry.register("first:model", "taxi").version.created]
+    ref, start = repository.refs.list(MODELS).popitem()
+    clones = [start] * 3
+
+    def pull(one: int, other: int) -> None:
+        merged = merge_states(repository.objects, clones[one], clones[other])
+        repository.objects.write(merged.objects)
+        clones[one] = merged.commit
+
+    for _ in range(10):
+        clone = random.randrange(3)
+        assert repository.refs.update(ref, repository.refs.read(ref), clones[clone])
+        registered.append(registry.register("second:model", "taxi").version.created)
+        clones[clone] = repository.refs.read(ref)
+        for _ in range(random.randrange(3)):
+            pull(*random.sample(range(3), 2))
+    for one, other in ((0, 1), (0, 2), (1, 0), (2, 0)):
+        pull(one, other)
+    assert len(set(clones)) == 1
+    found = [version.created for version in read_model(repository.objects, clones[0]).versions]
+    assert sorted(found) == sorted(round(time, 3) for time in registered)
 
 
 def test_addresses() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gitexp.domain.merging import merge_values
@@ -11,6 +11,7 @@ from gitexp.domain.registry import ModelVersion, RegisteredModel
 
 _SAID_OF_MODELS = ("description", "deleted")
 _SAID_OF_VERSIONS = ("stage", "description", "deleted")
+_FACTS = ("run", "commit", "path", "digest", "size_bytes", "created", "author")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,39 +25,52 @@ class MergedModel:
 def merge_models(base: RegisteredModel | None, earlier: RegisteredModel, later: RegisteredModel) -> MergedModel:
     """Version by version and field by field, what either changed since `base`; in one field the later value stays.
 
-    A number that both gave away is the earlier one's; the later one's version gets the next that is free, and its
-    aliases follow it.
+    A version is the same on both sides where it was registered as the same, whatever its number: a merge may have
+    changed that on one side only. The earlier one's versions keep their numbers; a version of the later one whose
+    number is given away gets the next that is free, and its aliases follow it.
     """
-    old = {version.number: version for version in base.versions} if base else {}
-    ours = {version.number: version for version in earlier.versions}
-    theirs = {version.number: version for version in later.versions}
-    merged = {number: _merge_version(old[number], ours[number], theirs[number]) for number in old}
-    merged |= {number: version for number, version in ours.items() if number not in old}
+    old, ours, theirs = (_by_registration(side) for side in (base, earlier, later))
+    merged = {}
+    for facts, version in ours.items():
+        other = replace(theirs.get(facts, version), number=version.number)
+        merged[version.number] = _merge_version(old.get(facts), version, other)
     renumbered: dict[int, int] = {}
-    free = max([*ours, *theirs, 0]) + 1
-    for number in sorted(theirs.keys() - old.keys()):
-        version = theirs[number]
-        if number in merged and _is_another(merged[number], version):
-            renumbered[number] = free
-            version = replace(version, number=free)
-            free += 1
-        merged[version.number] = _merge_version(None, merged.get(version.number, version), version)
-    aliases = {alias: renumbered.get(number, number) for alias, number in later.aliases.items()}
+    free = max((version.number for side in (ours, theirs) for version in side.values()), default=0) + 1
+    for facts, version in theirs.items():
+        number = ours[facts].number if facts in ours else version.number
+        if facts not in ours:
+            if number in merged:
+                number, free = free, free + 1
+            merged[number] = replace(version, number=number)
+        if number != version.number:
+            renumbered[version.number] = number
+    moved = {version.number: ours[facts].number for facts, version in old.items() if facts in ours}
     model = replace(
         later,
         created=min(earlier.created, later.created),
         tags=merge_values(base.tags if base else {}, earlier.tags, later.tags),
-        aliases=merge_values(base.aliases if base else {}, earlier.aliases, aliases),
+        aliases=merge_values(_moved(base, moved), earlier.aliases, _moved(later, renumbered)),
         versions=tuple(merged[number] for number in sorted(merged)),
         **_fields(base, earlier, later, _SAID_OF_MODELS),
     )
     return MergedModel(model=model, renumbered=renumbered)
 
 
-def _is_another(one: ModelVersion, other: ModelVersion) -> bool:
-    """Whether they were registered apart; what people say of a version later does not count."""
-    facts = [field.name for field in fields(one) if field.name not in (*_SAID_OF_VERSIONS, "tags", "unknown")]
-    return any(getattr(one, name) != getattr(other, name) for name in facts)
+def _by_registration(model: RegisteredModel | None) -> dict[tuple[object, ...], ModelVersion]:
+    """Versions, ascending, by what they were registered as, which is unique and never changes but for the number."""
+    found: dict[tuple[object, ...], ModelVersion] = {}
+    for version in model.versions if model else ():
+        facts = tuple(getattr(version, name) for name in _FACTS)
+        count = 0
+        while (*facts, count) in found:
+            count += 1
+        found[*facts, count] = version
+    return found
+
+
+def _moved(model: RegisteredModel | None, numbers: Mapping[int, int]) -> dict[str, int]:
+    """A model's aliases after its versions got other numbers."""
+    return {alias: numbers.get(number, number) for alias, number in model.aliases.items()} if model else {}
 
 
 def _merge_version(base: ModelVersion | None, earlier: ModelVersion, later: ModelVersion) -> ModelVersion:
