@@ -31,7 +31,7 @@ params, notes, output) is shown with its control characters escaped. `GITEXP_DEB
 | `baseline` | by its name |
 | `k7m29x4qh3vd`, `k7m2` | by its id, or the beginning of it |
 | `8b40de780136` | by its commit, or the beginning of it |
-| `@`, `@~1` | the newest, and the one before it |
+| `@`, `@~1` | the newest, and the one before it; of nested runs the one that they are in |
 | `best:metrics.rmse`, `best:-metrics.auc` | the one with the lowest rmse, with the highest auc |
 
 `RUN:PATH` names an artifact, or those in a folder, or those that match a pattern: `baseline:model.pkl`, `@:plots/`, `best:metrics.rmse:**/*.png`.

@@ -18,6 +18,7 @@ from gitexp.cli.nesting import outline
 from gitexp.domain.identity import run_id
 from gitexp.domain.run import RunRecord, Status
 from gitexp.domain.summary import RunSummary
+from gitexp.errors import NotFound
 from gitexp.repo import Repository
 from sealed_runs import seal
 
@@ -74,6 +75,21 @@ def test_nested_runs_stand_below_their_parent(repo_dir: Path, cli: Callable[...,
     assert names(out) == NESTED
     counts = [line.split()[-1] for line in cli("ls", "--columns", "name,nested")[1].splitlines()]
     assert [(place, count) for place, count in enumerate(counts) if count.isdecimal()] == [(2, "3"), (3, "2")]
+
+
+def test_the_newest_run_is_the_search_and_not_its_last_trial(repo_dir: Path) -> None:
+    """`@` and `@~1` count as `gitexp ls` lists; an experiment of nothing but nested runs has its newest, too."""
+    ids = a_search(repo_dir)
+    seal(repo_dir, "elsewhere", experiment="trials", parent=ids["after"], age_s=50)
+    repository = Repository.open(repo_dir)
+    assert [repository.get_run(selector).record.name for selector in ("@", "@~1", "@~2")] == [
+        "after",
+        "search",
+        "before",
+    ]
+    assert repository.get_run("trials/@").record.name == "elsewhere"
+    with pytest.raises(NotFound):
+        repository.get_run("@~3")
 
 
 def test_a_parent_is_shown_however_old_it_is(repo_dir: Path, cli: Callable[..., Any]) -> None:

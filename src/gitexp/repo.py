@@ -498,7 +498,9 @@ class Repository:
 
         self.index.refresh()
         if isinstance(selector, Latest):
-            return self.search(experiments=_one(selector.experiment), limit=1, offset=selector.back)
+            scope: dict[str, Any] = {"experiments": _one(selector.experiment), "limit": 1, "offset": selector.back}
+            outermost = self.search("run.parent is null", **scope)  # a trial is newer than the search it is a part of
+            return outermost if outermost.total else self.search(**scope)
         if isinstance(selector, Best):
             return self._best(selector)
         found = self._by_text(selector, None)

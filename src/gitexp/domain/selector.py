@@ -36,7 +36,7 @@ class ByText:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The newest run (`@`), or the one that is `back` runs older (`@~2`)."""
+    """The newest run (`@`), or the one that is `back` runs older (`@~2`); nested runs do not count, unless all are."""
 
     back: int = 0
     experiment: str | None = None
