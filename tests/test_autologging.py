@@ -295,6 +295,14 @@ def test_a_second_model_has_keys_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_sets_in_params_are_lists_in_order() -> None:
+    """As in LightGBM's `metric={"l2", "l1"}`: every time the same list."""
+    assert patching.plain_params({"metric": {"l2", "l1", "auc"}, "ids": frozenset((3, 1))}) == {
+        "metric": ["auc", "l1", "l2"],
+        "ids": [1, 3],
+    }
+
+
 def test_too_many_models_are_left_out() -> None:
     """A loop over thousands of models does not fill the run; a warning says so."""
     with pytest.warns(gitexp.GitexpWarning, match="different models"), gitexp.start_run() as run:
