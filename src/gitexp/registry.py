@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gitexp.domain.comparison import Change, changes, differing
 from gitexp.domain.keys import parse_key
 from gitexp.domain.mlmodel import FILE, ModelFile, model_from_dict
 from gitexp.domain.registry import (
@@ -418,6 +419,26 @@ def stage_event(events: Iterable[ModelEvent], number: int) -> ModelEvent | None:
 def concerns(event: ModelEvent, number: int) -> bool:
     """Whether a change is one of a version, its aliases included."""
     return _facts(event.before, number) != _facts(event.after, number)
+
+
+def said_by(event: ModelEvent) -> list[Change]:
+    """What a change said of a model or its versions that its subject does not: descriptions and tags."""
+    return differing(changes(_said(event.before), _said(event.after)))
+
+
+def _said(model: RegisteredModel | None) -> dict[str, str]:
+    if model is None:
+        return {}
+    found = _said_of("", model)
+    for version in model.versions:
+        found |= _said_of(f"version {version.number} ", version)
+    return found
+
+
+def _said_of(prefix: str, each: RegisteredModel | ModelVersion) -> dict[str, str]:
+    told = {"description": each.description} if each.description else {}
+    told |= {f"tags.{key}": value for key, value in each.tags.items()}
+    return {prefix + key: value for key, value in told.items()}
 
 
 def _stage(model: RegisteredModel | None, number: int) -> Stage:

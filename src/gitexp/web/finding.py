@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from gitexp.domain.identity import is_run_id
+from gitexp.domain.identity import is_run_id, run_ref
 from gitexp.domain.summary import RunSummary
 from gitexp.errors import GitexpError, NotFound
 from gitexp.reading import RunView
@@ -36,9 +37,10 @@ def _at_commit(workspace: Workspace, commit: str) -> RunSummary:
     try:
         kind, data = repository.objects.read(bytes.fromhex(commit))
         run_id = trailers(decode_commit(data)).get("Run", "") if kind == COMMIT else ""
-        found = next(repository.runs.load([(sealed_or_live(workspace, run_id).ref, commit)]))
+        found = next(repository.runs.load([(run_id, commit)]))
     except (GitexpError, StopIteration):
         found = None
     if not isinstance(found, RunSummary):
         raise NotFound(f"'{commit}' is no commit of a run that is here.", hint="'gitexp pull' brings the others' runs.")
-    return found
+    # its ref may be gone: a model keeps the commits of its versions
+    return replace(found, ref=run_ref(found.record.experiment, found.record.id))
