@@ -186,6 +186,50 @@ def test_a_tolerance_and_a_value_that_is_set(repo_dir: Path, gitexp: Gitexp) -> 
     gitexp(repo_dir, *command, "--tolerance", "-1", code=2)
 
 
+OPTIONS = """
+    import argparse, gitexp
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--depth", type=int, default=2)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[])
+    said = parser.parse_args()
+    gitexp.log_metric("loss", said.learning_rate * said.depth, step=0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "becomes"),
+    [
+        ("--learning-rate 0.5", "learning_rate=0.25", "--learning-rate 0.25"),
+        ("--learning-rate=0.5 --depth 3", "learning-rate=0.25", "--learning-rate=0.25 --depth 3"),
+        ("--depth 3", "learning_rate=0.25", "--depth 3 --learning-rate 0.25"),
+        ("", "learning_rate=0.25", "--learning-rate 0.25"),
+        ("--fast --depth 3", "fast=false", "--depth 3"),
+        ("--depth 3", "fast=true", "--depth 3 --fast"),
+    ],
+)
+def test_a_value_that_is_set_may_be_an_option_of_the_command(
+    repo_dir: Path, gitexp: Gitexp, words: str, value: str, becomes: str
+) -> None:
+    """`--set` replaces what the command says, adds what it leaves to the script's default, and turns switches."""
+    write(repo_dir, OPTIONS)
+    gitexp(repo_dir, "run", "-n", "base", "train.py", *words.split())
+    gitexp(repo_dir, "reproduce", "base", "--env", "current", "--set", value, code=None)
+    assert newest(repo_dir).record.command == ("python", "train.py", *becomes.split())
+    assert newest(repo_dir).params[value.partition("=")[0].replace("-", "_")] == json.loads(value.partition("=")[2])
+
+
+def test_an_option_of_several_words_is_typed_whole(repo_dir: Path, gitexp: Gitexp) -> None:
+    """It cannot be told which of them `--set` would replace; what is neither an option nor in a file is refused."""
+    write(repo_dir, OPTIONS)
+    gitexp(repo_dir, "run", "-n", "base", "train.py", "--sizes", "1", "2")
+    done = gitexp(repo_dir, "reproduce", "base", "--env", "current", "--set", "sizes=3", code=2)
+    assert "no single value" in done.stderr
+    assert "-- COMMAND" in done.stderr
+    gitexp(repo_dir, "reproduce", "base", "--env", "current", "--set", "nothing=3", code=3)
+
+
 def test_seeds_and_variables_are_those_of_the_run(repo_dir: Path, gitexp: Gitexp) -> None:
     """What `--seed` and PYTHONHASHSEED began with, they begin with again, whatever is set now."""
     write(
@@ -312,6 +356,19 @@ def test_a_run_from_a_prompt_has_no_command(repo_dir: Path, gitexp: Gitexp) -> N
     assert "-- COMMAND" in done.stderr
 
 
+def test_a_program_from_standard_input_is_not_waited_for(repo_dir: Path, gitexp: Gitexp, environ: Environ) -> None:
+    """What Python read from a pipe is not recorded: `reproduce` and `verify` say so, and -- COMMAND takes its place."""
+    text = "import gitexp\ngitexp.start_run(name='piped')\ngitexp.log_metric('loss', 1, step=0)\n"
+    write(repo_dir, text)
+    for words in ((), ("-",), ("-u", "-W", "ignore", "-", "7")):
+        command = [sys.executable, *words]
+        subprocess.run(command, cwd=repo_dir, env=environ, input=text, text=True, check=True, capture_output=True)
+        run = newest(repo_dir).id
+        assert "standard input" in gitexp(repo_dir, "reproduce", run, "--env", "current", code=2).stderr
+        assert "standard input" in gitexp(repo_dir, "verify", run, code=1).stdout
+    gitexp(repo_dir, "reproduce", run, "--env", "current", "--", "python", "train.py")
+
+
 def test_a_failing_command_is_told_as_such(repo_dir: Path, gitexp: Gitexp, environ: Environ) -> None:
     """Its exit code is 10, not that of a verdict, and the failed repetition is recorded."""
     write(repo_dir, "import os; raise SystemExit(3 if 'BREAK' in os.environ else 0)")
@@ -327,6 +384,15 @@ def test_a_failure_that_happens_again_is_reproduced(repo_dir: Path, gitexp: Gite
     write(repo_dir, "print('so far'); raise SystemExit(3)")
     gitexp(repo_dir, "run", "-n", "base", "train.py", code=3)
     assert "Verdict: identical" in gitexp(repo_dir, "reproduce", "base", "--env", "current").stdout
+
+
+def test_a_death_that_happens_again_is_reproduced(repo_dir: Path, gitexp: Gitexp) -> None:
+    """A run that died by a signal is identical where it dies by the same, and fails where it dies by another."""
+    write(repo_dir, "import os; print('so far', flush=True); os.kill(os.getpid(), int(os.environ.get('BY', 6)))")
+    gitexp(repo_dir, "run", "-n", "base", "train.py", code=-6)
+    assert "Verdict: identical" in gitexp(repo_dir, "reproduce", "base", "--env", "current").stdout
+    done = gitexp(repo_dir, "reproduce", "base", "--env", "current", code=10, BY="11")
+    assert "signal 11" in done.stderr
 
 
 def test_what_somebody_else_recorded_runs_only_when_that_is_wanted(repo_dir: Path, gitexp: Gitexp, git: Git) -> None:
@@ -354,6 +420,7 @@ def test_here_runs_in_the_users_own_work_tree(repo_dir: Path, gitexp: Gitexp, en
     (repo_dir / "train.py").write_text("precious = True\n")
     done = gitexp(repo_dir, "reproduce", "base", "--here", code=2)
     assert "'train.py'" in done.stderr
+    assert "or leave --here out" in done.stderr
     assert (repo_dir / "train.py").read_text() == "precious = True\n"
     git("commit", "-qam", "kept", cwd=repo_dir)
     done = gitexp(repo_dir, "reproduce", "base", "--here")

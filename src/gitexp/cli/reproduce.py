@@ -53,7 +53,13 @@ class Tolerance(click.ParamType):  # type: ignore[type-arg]
     default="auto",
     help="What to run in: auto builds the recorded environment, current is the present one.",
 )
-@click.option("--set", "overrides", metavar="[FILE:]KEY=VALUE", multiple=True, help="As for 'gitexp run'. Repeatable.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="[FILE:]KEY=VALUE",
+    multiple=True,
+    help="Another value: of an option of the command, a file or a constant. Repeatable.",
+)
 @click.option(
     "--tolerance",
     type=Tolerance(),
@@ -84,6 +90,8 @@ def command(run: str, words: tuple[str, ...], yes: bool, emit_dockerfile: bool, 
     repository = open_repository()
     view = repository.get_run(run)
     if emit_dockerfile:
+        if said != {"here": False, "environment": "auto", "overrides": (), "tolerance": 0.0, "times": 1, "name": None}:
+            raise UsageError("Of the options only -o goes with --emit-dockerfile: nothing is run.")
         return _emit(repository, view, output, words, as_json=as_json)
     if output is not None:
         raise UsageError("-o says where a Dockerfile goes.", hint="Add --emit-dockerfile.")

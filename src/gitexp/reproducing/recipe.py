@@ -107,6 +107,11 @@ def _command(view: RunView, instead: Sequence[str]) -> tuple[Kind, tuple[str, ..
             f"The run '{view.name}' has no command: it was recorded from a Python prompt or by another program.",
             hint=f"Say what to run: gitexp reproduce {view.id} -- COMMAND",
         )
+    if not instead and _is_typed(said):
+        raise UsageError(
+            f"The program of the run '{view.name}' was read from its standard input, which is not recorded.",
+            hint=f"Say what to run: gitexp reproduce {view.id} -- COMMAND",
+        )
     if said[:2] == ("gitexp", "run") and said[-1].endswith(".ipynb"):
         values = said[2:-1]
         return Kind.FILE, (said[-1],), tuple(values[1::2])
@@ -118,6 +123,21 @@ def _command(view: RunView, instead: Sequence[str]) -> tuple[Kind, tuple[str, ..
     if said[0].endswith((".py", ".ipynb")) and instead:
         return Kind.FILE, said, ()
     return Kind.COMMAND, said, ()
+
+
+def _is_typed(words: Sequence[str]) -> bool:
+    """Whether Python got its program from a pipe, a file at its standard input, or somebody who typed it."""
+    if not _PYTHON.match(os.path.basename(words[0])):
+        return False
+    rest = iter(words[1:])
+    for word in rest:
+        if word in ("-W", "-X"):
+            next(rest, None)
+        elif word == "-" or not word.startswith("-"):
+            return word == "-"
+        elif word.startswith(("-c", "-m", "-V", "-h", "--")):
+            return False
+    return True
 
 
 def _inside(path: str, files: Collection[str], directory: str, view: RunView) -> str:

@@ -21,6 +21,7 @@ from gitexp.errors import Ambiguous, CommandFailed, NotFound, StorageFailed, Usa
 from gitexp.reading import RunView
 from gitexp.recording import RunRequest
 from gitexp.repo import Repository
+from gitexp.reproducing.arguments import with_arguments
 from gitexp.reproducing.judging import circumstances, judge_runs
 from gitexp.reproducing.recipe import Recipe, recipe_of
 from gitexp.running.launch import LaunchRequest, LaunchResult, launch
@@ -109,12 +110,13 @@ class _Said:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is to be done, passed whole. `said` remembers what is not as it was."""
+    """What is to be done, passed whole. `overrides` are for files, `said` remembers what is not as it was."""
 
     repository: Repository
     view: RunView
     recipe: Recipe
     options: Options
+    overrides: tuple[str, ...]
     environ: Mapping[str, str]
     say: Say
     said: _Said
@@ -146,9 +148,9 @@ def reproduce(
     options = options or Options()
     if options.times < 1 or not options.tolerance >= 0:
         raise UsageError("A run is done again at least once, and a tolerance is not negative.")
-    recipe = recipe_of(view, instead=options.instead)
+    recipe, overrides = with_arguments(recipe_of(view, instead=options.instead), view, options.overrides)
     said = _Said(trouble)
-    order = _Order(repository, view, recipe, options, environ, say, said, listener)
+    order = _Order(repository, view, recipe, options, overrides, environ, say, said, listener)
     runs: list[RunView] = []
     tops: list[str] = []
     for number in range(options.times):  # each begins with what the run began with, not with what the last one left
@@ -201,7 +203,11 @@ def _here(order: _Order) -> Iterator[_Place]:
     """The user's own work tree, with the run's code applied."""
     repository, view = order.repository, order.view
     captured = captured_code(repository, view)
-    done = apply(repository, captured, listener=order.listener, engine=order.options.engine)
+    try:
+        done = apply(repository, captured, listener=order.listener, engine=order.options.engine)
+    except UsageError as error:
+        hint = f"Commit it, put it aside with 'gitexp apply {view.id} --force', or leave --here out."
+        raise UsageError(str(error), hint=hint) from error
     top = repository.git.work_tree
     assert top is not None  # else there was nothing to apply to
     changes = len(done.written) + len(done.removed)
@@ -300,7 +306,7 @@ def _run(order: _Order, place: _Place, number: int) -> RunView:
             project=view.record.project,
             consumed=[view.commit] if view.commit else [],
         ),
-        overrides=(*recipe.overrides, *options.overrides),
+        overrides=(*recipe.overrides, *order.overrides),
         seed=recipe.seed,
         inputs=_inputs(view, place.top, directory),
         expected_outputs=tuple(
@@ -311,8 +317,8 @@ def _run(order: _Order, place: _Place, number: int) -> RunView:
         result = launch(request, Repository.open(place.top, environ=place.environ), on_trouble=order.said.trouble)
     if result.run_id is None or result.commit is None:
         raise StorageFailed("The repetition could not be recorded.", hint="gitexp fsck")
-    _check_end(view, result)
     launched = repository.get_run(result.run_id)
+    _check_end(view, launched, result)
     return launched if options.overrides else _counterpart(repository, view, launched, order.said)
 
 
@@ -351,14 +357,12 @@ def _inputs(view: RunView, top: str, directory: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_end(view: RunView, result: LaunchResult) -> None:
+def _check_end(view: RunView, launched: RunView, result: LaunchResult) -> None:
     """Raises CommandFailed where the command ended in another way than the run had."""
-    before = view.record
-    if result.status is Status.FINISHED or (
-        result.status is Status.FAILED and before.status is Status.FAILED and result.child.exit_code == before.exit_code
-    ):
+    before, after, child = view.record, launched.record, result.child
+    is_like_before = (after.status, after.exit_code, after.signal) == (before.status, before.exit_code, before.signal)
+    if result.status is Status.FINISHED or (is_like_before and child.stopped_by is None):
         return
-    child = result.child
     how = f"exit code {child.exit_code}" if child.signal is None else f"signal {child.signal}"
     raise CommandFailed(
         f"The command of the run '{view.name}' failed when it was done again: {how}.",
