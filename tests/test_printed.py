@@ -77,6 +77,33 @@ def test_a_round_in_brackets_is_a_step() -> None:
     assert read("round 3, loss: 0.5\n") == [("loss", 0, 0.5)]
 
 
+@pytest.mark.parametrize(
+    ("line", "metrics"),
+    [
+        ("Accuracy of the network on the 10000 test images: 54 %", {"test_Accuracy": 54}),
+        ("Accuracy of the model on all 1,000 validation samples: 97.5 %", {"val_Accuracy": 97.5}),
+        ("Score: 3 vs 4", {"Score": 3}),
+        ("Dice Coefficient: 0.85", {"Dice_Coefficient": 0.85}),
+        ("loss: 0.5 - dice_coef: 0.75", {"loss": 0.5, "dice_coef": 0.75}),
+        ("Matthews correlation coefficient: 0.7", {"Matthews_correlation_coefficient": 0.7}),
+        ("Test error rate: 4.5%", {"Test_error_rate": 4.5}),
+        ("OOB score: 0.875", {"OOB_score": 0.875}),
+        ("Homogeneity: 0.953", {"Homogeneity": 0.953}),
+        ("loss: tensor(0.31, device='cuda:0', grad_fn=<NllLossBackward0>)", {"loss": 0.31}),
+        ("Loss: tensor(0.25, dtype=torch.float64) acc: 0.5", {"Loss": 0.25, "acc": 0.5}),
+        ("Evaluated on the 10000 test images", {}),
+        ("entropy_coef: 0.01", {}),
+        ("diffusion coefficient: 0.3", {}),
+        ("dropout rate: 0.5", {}),
+        ("sample rate: 16000.5", {}),
+        ("growth rate: 0.3", {}),
+    ],
+)
+def test_a_line_as_people_write_it(line: str, metrics: dict[str, float]) -> None:
+    """What a tutorial or a script prints at its end, and settings that look alike."""
+    assert {key: value for key, _, value in read(f"{line}\n")} == metrics
+
+
 def test_a_summary_does_not_mix_with_the_values_at_steps() -> None:
     """Marked as such it has a key of its own; where there are no values at steps it has the plain one."""
     lines = "Epoch: [{0}][1/2] Loss 1.5 (1.5) Acc@1 50.0 (50.0)\n * Acc@1 60.0 Acc@5 90.0\n"

@@ -100,6 +100,15 @@ _UNIT = re.compile(
 _BOUNDARY = re.compile(r"(?=[\s,;|)\]}'\"*\0]|$|\.(?:\s|$))(?!,\d|\s*(?:->|=>|-->|[*/^<>!=]|- \d|\+ ))")
 _NOT_BEFORE_A_NAME = "`/\\$<-.#&"
 
+_OF_SO_MANY = re.compile(
+    r"(?:\b(?:the|all) )?\b\d[\d,]* "
+    r"(?=(?:train|val|test|eval|dev|held-out)\w* (?:images|samples|examples|sentences|items|rows)\b)"
+)
+"""The number in "accuracy of the network on the 10000 test images"."""
+_REST_OF_TENSOR = re.compile(
+    r"(?:,\s*(?:grad_fn=<\w+>|device='\w+(?::\d+)?'|dtype=torch\.\w+|requires_grad=True))+(?=\))"
+)
+
 _NESTED = re.compile(r"['\"](?P<name>[^'\"]{1,60})['\"]\s*:\s*\{|(?P<open>\{)|(?P<close>\})")
 _MAPPING = re.compile(r"[\s\0]*(?:[\w.\- ]{1,30}[:=|\-]\s*)?\{")
 _TEXT_ASSIGNED = re.compile(r"\b[A-Za-z_]\w*=(?!\s*[-+.\d\0\s])(?!(?:nan|inf)\b)['\"]?(\w*)", re.IGNORECASE)
@@ -180,6 +189,9 @@ def _find_pair(text: str, last: int, match: re.Match[str], nested: list[tuple[in
     """The number at `match` with the name between `last` and it; a quantity without a name has an empty one."""
     start, end = match.span()
     before = text[max(last, start - _FARTHEST) : start]
+    if _OF_SO_MANY.match(text, start):
+        return None
+    before = _OF_SO_MANY.sub("", before)
     separator = _SEPARATOR.search(before)
     assert separator is not None  # it may be empty
     by_blank = separator["by"] in (None, "is")
@@ -222,6 +234,8 @@ def _find_pair(text: str, last: int, match: re.Match[str], nested: list[tuple[in
         if text[found.stop : found.stop + 1] != quote:
             return None
         found.stop += 1
+    elif quote == "(" and (rest := _REST_OF_TENSOR.match(text, found.stop)):
+        found.stop = rest.end() + 1
     elif quote == "(" and text[found.stop : found.stop + 1] == ")":
         found.stop += 1
     if not _BOUNDARY.match(text, found.stop):

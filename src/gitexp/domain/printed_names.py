@@ -33,6 +33,7 @@ MEASURED = frozenset(
     bleu sacrebleu rouge meteor wer cer ter chrf cider psnr ssim lpips fid inertia silhouette likelihood loglik
     loglikelihood aic bic rsquared rsq rsqu r reward rewards rew score scores mcc kappa corr correlation pearson
     spearman kendall gini brier ece hinge huber regret objective deviance rho em fitness
+    homogeneity completeness ari nmi ami
     """.split()
 )
 _WEAK = frozenset("value result return returns cost gain".split())
@@ -46,7 +47,7 @@ _QUALIFIERS = frozenset(
     critic actor policy value function objective cross categorical binary negative log mean-squared r adj
     adjusted pseudo word char character token sentence semantic pixel area roc pr under curve hit at
     reconstruction recon perceptual adversarial triplet contrastive distillation student teacher episode
-    episodic cumulative discounted g d f score pinball quantile
+    episodic cumulative discounted g d f score pinball quantile rate oob matthews coefficient coef coeff
     """.split()
 )
 SPLITS = {
@@ -77,9 +78,12 @@ _COSTS = frozenset(
     seconds ms minute minutes hour speed fps ips throughput wps ups tps qps flops flos gflops bandwidth mem
     memory ram vram gpu cpu disk bytes mb gb sample samples examples instances images tokens files items support
     epochs steps iterations observations obs df batches iteration iter step progress percent percentage dur data
-    latency update updates wpb bsz clients
+    latency update updates wpb bsz clients vs versus
     """.split()
 )
+_COEFFICIENTS = frozenset("coefficient coef coeff".split())
+_MEASURED_AS_COEFFICIENTS = frozenset("dice jaccard silhouette correlation corr pearson spearman gini kappa".split())
+"""What is called a coefficient and is a measurement, as in `dice_coef`; that of a loss is a setting."""
 OTHER_LOSSES = re.compile(r"\b(?:packets?|heat|insertion|stop|data|hair|job)[ _-]loss", re.IGNORECASE)
 """Losses that nobody trains with."""
 _FILE = re.compile(
@@ -116,6 +120,8 @@ def kind_of(name: str) -> Kind:
     ):
         return Kind.COST
     held = set(parts)
+    if held & _MEASURED_AS_COEFFICIENTS:
+        held -= _COEFFICIENTS
     lowered = name.lower()
     if "learning" in held and "rate" in held:
         return Kind.SCHEDULED
