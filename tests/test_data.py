@@ -70,6 +70,21 @@ def test_what_was_added_is_kept_with_the_runs_that_read_it(data: Path) -> None:
     assert kept(repository, run(data.parent, "third", "data/train.csv")) == {}
 
 
+def test_what_was_added_is_an_artifact_of_the_run_that_makes_it(data: Path) -> None:
+    """Though git ignores it: so what reads it next is traced to that run; what is only read is no artifact."""
+    repository = Repository.open(data.parent)
+    add(repository, ["data/train.csv", "data/images"])
+    texts = {"data/train.csv": "made by a run, long enough", "data/images/new.png": "another that is made by a run"}
+    script = f"[open(path, 'w').write(text) for path, text in {texts!r}.items()]"
+    maker = run(data.parent, "prepare", script=script)
+    assert set(maker.artifacts) == set(texts)
+    reader = run(data.parent, "train", "data/train.csv", "data/images/new.png")
+    assert {item.name: item.run for item in reader.record.inputs} == dict.fromkeys(texts, maker.id)
+    assert not reader.artifacts
+    remove(repository, ["data/train.csv", "data/images"])
+    assert not run(data.parent, "again", script=script).artifacts
+
+
 def test_gc_leaves_what_was_added_and_what_runs_keep(data: Path) -> None:
     """Old content goes only when neither names it."""
     repository = Repository.open(data.parent)

@@ -16,8 +16,10 @@ from gitexp.running.child import ChildResult
 from gitexp.running.globs import Globs
 from gitexp.running.watching import Launch, Watcher
 from gitexp.store.git.changes import ChangedFile
+from gitexp.store.git.wildmatch import GLOB_SPECIAL
 
 if TYPE_CHECKING:
+    from gitexp.repo import Repository
     from gitexp.running.launch import LaunchRequest
 
 MOST_FILES = 10_000
@@ -25,6 +27,9 @@ MOST_FILES = 10_000
 
 MOST_IN_COMMIT = 100 << 20
 """Bytes of undeclared files so small that they become a part of the run's commit, which git has to carry."""
+
+MOST_ADDED = 10_000
+"""Files of one added folder; a larger one is not looked through before and after each run."""
 
 NAMED = 5
 """How many files a warning names."""
@@ -63,7 +68,8 @@ class Outputs(Watcher):
         self._most_bytes = config.snapshot_max_total_bytes
         self._folders = (os.path.realpath(here.directory), self._root)
         self._asked_for = request.outputs
-        declared = (*config.outputs, *request.outputs, *request.expected_outputs)
+        added = _added_data(here.recorder.repository, self._root)
+        declared = (*config.outputs, *request.outputs, *request.expected_outputs, *added)
         self._declared = Globs(declared, self._folders)
         self._before = {path: _stamp(status) for path, status in self._declared.files().items()}
         self._changes: list[ChangedFile] | None = None
@@ -238,6 +244,18 @@ class _Logged:
 def _stamp(status: os.stat_result) -> _Stamp:
     """Differs once a file was written. Not its ctime, which a backup or a hard link changes as well."""
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _added_data(repository: Repository, root: str) -> list[str]:
+    """Patterns for what `gitexp add` was given: whoever makes it keeps it, as those do who read it."""
+    if not os.path.isdir(repository.added_dir):
+        return []
+    found = []
+    for name, contents in repository.added.list().items():
+        path = os.path.join(root, name)
+        if len(contents) <= MOST_ADDED and GLOB_SPECIAL.isdisjoint(os.fsencode(path)):
+            found += [path, os.path.join(path, "**")]
+    return found
 
 
 def _there(files: Mapping[str, object]) -> str:
