@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -212,7 +213,20 @@ def test_where_proc_is_missing_its_facts_are_absent(tmp_path: Path) -> None:
     """No GPU, no processor name: no error, and no empty entries."""
     facts = machine_facts(str(tmp_path))
     assert facts.keys() == {"platform", "machine", "cpu", "memory_bytes"}
-    assert facts["cpu"].keys() == {"count"}
+    assert facts["cpu"].keys() - {"usable"} == {"count"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no such limit")
+def test_processors_that_it_may_not_use_are_not_counted_as_usable() -> None:
+    """What batch systems and `taskset` leave to a process is told where it is fewer than there are."""
+    one = min(os.sched_getaffinity(0))
+    script = (
+        f"import os; os.sched_setaffinity(0, {{{one}}})\n"
+        "from gitexp.running.environment import machine_facts\n"
+        "print(machine_facts()['cpu'].get('usable'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ("1" if os.cpu_count() != 1 else "None")
 
 
 def test_only_the_listed_variables_are_recorded() -> None:

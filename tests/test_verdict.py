@@ -302,6 +302,14 @@ def test_packages_python_and_machine_are_causes() -> None:
     ]
 
 
+def test_fewer_usable_processors_are_a_cause() -> None:
+    """Of the same machine one run had a part; a run that had all does not say how many it could use."""
+    whole, part = (environment(cpu={"model": "A", "count": 8, **more}) for more in ({}, {"usable": 2}))
+    before, after = Circumstances(environment=whole, params=SEEDED), Circumstances(environment=part, params=SEEDED)
+    assert texts(before, after) == ["The number of processors that it could use was 8, now 2."]
+    assert texts(after, after) == []
+
+
 def test_inputs_params_and_variables_are_causes() -> None:
     """Another content, a missing file, a value that was set, a number of threads."""
     before = Circumstances(

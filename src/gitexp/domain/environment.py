@@ -16,8 +16,9 @@ class Environment:
 
     Attributes:
         python: the mapping of `environment/python.yaml`: `implementation`, `version`, `executable`, `platform`,
-            `machine`, `cpu` (`model`, `count`), `memory_bytes`, `gpus` (names), `driver`, `variables`, `seeds` (by
-            generator, as the script set them), `determinism` (by setting); each absent where unknown.
+            `machine`, `cpu` (`model`, `count`, `usable` where the process was held to fewer), `memory_bytes`, `gpus`
+            (names), `driver`, `variables`, `seeds` (by generator, as the script set them), `determinism` (by setting);
+            each absent where unknown.
         requirements: the lines of `environment/requirements.txt`, sorted by name: `name==version`, `name @ url` for
             direct installs, `-e ./path  # name` for what is installed from the run's own repository.
         conda: the lines of `environment/conda.txt`, an explicit list of conda's; empty without conda.

@@ -168,6 +168,7 @@ def _machine(before: Environment | None, after: Environment | None) -> list[Caus
         ("gpu", "The GPUs were", _named(old.get("gpus")), _named(new.get("gpus"))),
         ("cpu", "The CPU was", cpu.get("model"), other.get("model")),
         ("threads", "The number of processors was", cpu.get("count"), other.get("count")),
+        ("threads", "The number of processors that it could use was", *_usable(cpu, other)),
         *(
             ("machine", f"{what[0].upper()}{what[1:]} was", old.get(key), new.get(key))
             for key, what in _MACHINE.items()
@@ -183,6 +184,13 @@ def _machine(before: Environment | None, after: Environment | None) -> list[Caus
             kind = "threads" if name in _THREADS else "variable"
             found.append(Cause(kind=kind, text=f"The variable {name} was {one}, now {two}."))
     return found
+
+
+def _usable(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Any, Any]:
+    """How many of the processors were to be used, where one of the two was held to a part of them."""
+    if "usable" not in before and "usable" not in after:
+        return None, None
+    return before.get("usable", before.get("count")), after.get("usable", after.get("count"))
 
 
 def _determinism(before: Environment | None) -> list[Cause]:

@@ -104,12 +104,20 @@ def machine_facts(root: str = "/") -> dict[str, Any]:
     facts = {
         "platform": "-".join([system.sysname, system.release, system.machine, *_libc()]),
         "machine": system.machine,
-        "cpu": _without_none(model=_cpu_model(root), count=os.cpu_count()),
+        "cpu": _without_none(model=_cpu_model(root), count=os.cpu_count(), usable=_usable()),
         "memory_bytes": _memory_bytes(),
         "gpus": _gpus(root) or None,
         "driver": _driver(root),
     }
     return _without_none(**facts)
+
+
+def _usable() -> int | None:
+    """How many processors this process may use, where that is not all of them: batch systems and `taskset` say so."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return None
+    usable = len(os.sched_getaffinity(0))
+    return usable if usable != os.cpu_count() else None
 
 
 def freeze(path: tuple[str, ...], *, root: str | None = None) -> tuple[str, ...]:
