@@ -217,6 +217,35 @@ def test_a_refused_push_says_which_and_why(gitexp: Gitexp, clones: tuple[Path, P
     assert gitexp(ann, "push").returncode == 0
 
 
+def test_a_push_says_what_it_brought(gitexp: Gitexp, clones: tuple[Path, Path, Path]) -> None:
+    """A run that only the other side changed is here after a push, which says so; a pull has nothing left to do."""
+    _, ann, bob = clones
+    record(ann, "run")
+    gitexp(ann, "push")
+    gitexp(bob, "pull")
+    assert gitexp(bob, "rm", "run", "--remote").returncode == 0
+    done = gitexp(ann, "push")
+    assert (done.returncode, done.stderr) == (0, "1 run was changed there alone, and is so here now.\n")
+    assert names(gitexp, ann) == set()
+    assert gitexp(ann, "pull").stdout == "Nothing new at origin.\n"
+
+
+def test_what_a_remote_has_under_a_wrong_name_is_not_taken_in_silence(
+    gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git
+) -> None:
+    """A pull and a clone name such refs, say why, leave with 8, and bring what is sound."""
+    remote, ann, bob = clones
+    record(ann, "run")
+    gitexp(ann, "push")
+    wrong = "refs/gitexp/runs/default/abcdefghjkmn"
+    git("update-ref", wrong, "HEAD", cwd=remote)
+    told = f"Not taken: {wrong}: It leads to a commit that is no run."
+    for done in (gitexp(bob, "pull"), gitexp(bob, "pull"), gitexp(bob, "clone", str(remote), str(bob.parent / "eve"))):
+        assert (done.returncode, told in done.stderr.splitlines()) == (8, True)
+    for folder in (bob, bob.parent / "eve"):
+        assert names(gitexp, folder) == {"run"}
+
+
 def test_a_remote_that_is_not_there(gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git) -> None:
     """The message names the remote; without any remote it says how to add one."""
     _, ann, _ = clones

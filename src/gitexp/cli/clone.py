@@ -7,7 +7,7 @@ import shlex
 
 import click
 
-from gitexp.cli.exchanged import tell_missing
+from gitexp.cli.exchanged import tell_missing, tell_refused
 from gitexp.cli.progress import Progress
 from gitexp.cli.sharing import engine
 from gitexp.cli.terminal import printable, say, tell
@@ -44,6 +44,8 @@ def command(ctx: click.Context, url: str, folder: str | None, branch: str | None
         tell(f"Look at them: cd {shlex.quote(printable(cloned.folder))} && gitexp ls")
     if cloned.has_branches:
         tell("This remote keeps runs as branches. To have them: gitexp remote set origin --refs heads; gitexp pull")
+    tell_refused(cloned.exchange.records, "Not taken")
     if cloned.exchange.missing:
         tell_missing(cloned.exchange, "not")
+    if cloned.exchange.missing or cloned.exchange.records.refused:
         ctx.exit(RemoteFailed.exit_code)

@@ -26,6 +26,10 @@ def say_pushed(done: Exchange) -> None:
     behind = _runs(done.records.behind)
     if behind:
         tell(f"{plural(len(behind), 'run')} changed there and not here: gitexp pull")
+    taken = _runs(done.records.taken)
+    if taken:
+        were, are = ("was", "is") if len(taken) == 1 else ("were", "are")
+        tell(f"{plural(len(taken), 'run')} {were} changed there alone, and {are} so here now.")
     tell_refused(done.records)
     if done.missing:
         tell_missing(done, "neither on this machine nor", prefix="warning: ")
@@ -37,6 +41,7 @@ def say_pulled(done: Exchange) -> None:
     ahead = _runs([*done.records.ahead, *done.records.merged])
     if ahead:
         tell(f"{plural(len(ahead), 'run')} changed here and not there: gitexp push")
+    tell_refused(done.records, "Not taken")
     if done.missing:
         tell_missing(done, "not")
 
@@ -64,21 +69,21 @@ def say_changed_there(ctx: click.Context, repository: Repository, ids: Sequence[
     if records.updated or records.merged:
         tell(f"Whoever pulls from {where} sees it.")
     elif not records.refused:
-        was_there = records.same or records.behind
+        was_there = records.same or records.behind or records.taken
         tell(f"{where} has it so already." if was_there else f"Never shared with {where}, so nothing changed there.")
     tell_refused(records)
     if records.refused:
         ctx.exit(RemoteFailed.exit_code)
 
 
-def tell_refused(records: Shared) -> None:
-    """What the remote said, and what it did not take."""
+def tell_refused(records: Shared, what: str = "Refused") -> None:
+    """What the remote said, and what it, or pulling we, did not take."""
     for line in printable_lines(records.said) if records.said else ():
         tell(f"remote: {line}")
     for name, reason in list(records.refused.items())[:MOST_NAMED]:
-        tell(f"Refused: {name}: {printable(reason)}")
+        tell(f"{what}: {name}: {printable(reason)}")
     if len(records.refused) > MOST_NAMED:
-        tell(f"Refused: {len(records.refused) - MOST_NAMED} more.")
+        tell(f"{what}: {len(records.refused) - MOST_NAMED:,} more.")
 
 
 def exchange_to_json(done: Exchange) -> dict[str, Any]:
@@ -89,6 +94,7 @@ def exchange_to_json(done: Exchange) -> dict[str, Any]:
         "updated": records.updated,
         "merged": records.merged,
         "behind": records.behind,
+        "taken": records.taken,
         "ahead": records.ahead,
         "same": records.same,
         "refused": dict(records.refused),

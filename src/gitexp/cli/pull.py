@@ -47,5 +47,5 @@ def command(
         show_json(exchange_to_json(done))
     else:
         say_pulled(done)
-    if done.missing:
+    if done.missing or done.records.refused:
         ctx.exit(8)

@@ -50,6 +50,7 @@ class Shared:
     Attributes:
         created, updated: now as on the other side. merged: changed on both sides, now the same.
         behind: where the remote has more; a pull brings it. ahead: where we have more; a push brings it there.
+        taken: where only the remote had changed, and a push has brought it here.
         same: how many were equal from the start.
         refused: why the remote did not take a ref, in its words; pulling, why we did not take one of its.
         said: what the remote told people, as its hooks do.
@@ -59,6 +60,7 @@ class Shared:
     updated: list[str] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
     ahead: list[str] = field(default_factory=list)
     same: int = 0
     refused: dict[str, str] = field(default_factory=dict)
@@ -174,7 +176,7 @@ class RecordPusher:
         self._transport.fetch(list(unknown.values()), [*ours, *haves(self._repository)], on_bytes)
         took = take_in(self._repository, unknown)
         result.merged += took.merged
-        result.behind += took.updated
+        result.taken += took.updated
         result.refused.update(took.refused)
         done = {*took.updated, *took.refused}
         return {name: self._repository.refs.read(name) or tip for name, tip in wanted.items() if name not in done}
