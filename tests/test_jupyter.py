@@ -19,6 +19,7 @@ from gitexp.display import run_html, runs_html
 from gitexp.domain.identity import RunId
 from gitexp.domain.run import RunRecord, Status
 from gitexp.domain.summary import RunSummary
+from gitexp.lineup import DisplayedLineup
 from gitexp.repo import Repository
 from launching import SOURCES
 
@@ -96,6 +97,21 @@ def test_runs_of_a_repository_show_themselves(repo_dir: Path, monkeypatch: pytes
     shown = Balance(gitexp.get_run("first")._repr_html_()).text
     assert {"first", "lr", "0.5", "Artifacts: notes.txt"} <= set(shown)
     assert "first" in Balance(gitexp.search_runs()._repr_html_()).text
+
+
+def test_comparisons_of_a_repository_show_themselves(repo_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs, a column for each run, the best value bold; the best runs are a table of runs."""
+    monkeypatch.chdir(repo_dir)
+    for name, rate in (("<slow>", 0.25), ("quick", 0.5)):
+        with gitexp.start_run(name, params={"lr": rate, "depth": 3}):
+            gitexp.log_metric("loss", rate / 2)
+    lineup = gitexp.compare_runs("<slow>", "quick")
+    assert isinstance(lineup, DisplayedLineup)
+    html = lineup._repr_html_()
+    assert Balance(html).text == ["<slow>", "quick", "lr", "0.25", "0.5", "loss", "0.125", "0.25"]
+    assert re.findall("<b>(.*?)</b>", html) == ["0.125"]
+    assert repr(lineup) == "<Lineup of 2 runs: '<slow>', 'quick'>"
+    assert "<slow>" in Balance(gitexp.best_runs("metrics.loss")._repr_html_()).text
 
 
 @pytest.fixture

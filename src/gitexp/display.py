@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from gitexp.domain.keys import shorten
+from gitexp.domain.lineup import ABSENT, Lineup, Section
 from gitexp.domain.run import Status
 from gitexp.domain.summary import RunSummary
 from gitexp.domain.yamltext import dump_scalar
@@ -74,6 +75,28 @@ def runs_html(runs: Sequence[RunSummary], total: int) -> str:
         f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
     return f"<div style='overflow-x:auto'>{table}{rest}</div>"
+
+
+def lineup_html(lineup: Lineup) -> str:
+    """Runs side by side, a column for each: the params and metrics in which they differ, the best ones bold."""
+    cell, ruled = f"<td style='{_CELL}'>", f"style='{_CELL};border-bottom:{_RULE}'"
+    names = "".join(
+        f"<th {ruled} title='{escape(str(run.record.id))}'>{escape(run.record.name)}</th>" for run in lineup.runs
+    )
+    rows = []
+    for section in (Section.PARAMS, Section.METRICS):
+        differing = lineup.section(section)
+        for row in differing[:MOST_VALUES]:
+            shown = ["" if value is ABSENT else escape(_shown(value)) for value in row.values]
+            shown = [f"<b>{text}</b>" if at in row.best else text for at, text in enumerate(shown)]
+            rows.append(f"<tr>{cell}{escape(row.key)}</td>{''.join(f'{cell}{text}</td>' for text in shown)}</tr>")
+        if len(differing) > MOST_VALUES:
+            rows.append(f"<tr>{cell}and {len(differing) - MOST_VALUES} more {section.value}</td></tr>")
+    table = (
+        f"<table style='border-collapse:collapse'><thead><tr><th {ruled}></th>{names}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+    return f"<div style='overflow-x:auto'>{table}</div>"
 
 
 def _listing(title: str, values: Mapping[str, Any]) -> str:

@@ -15,6 +15,23 @@ from gitexp.errors import GitexpError, NotFound, UsageError
 from gitexp.reading import RunView
 from gitexp.repo import Repository
 
+_MOST_NAMED = 6
+
+
+class DisplayedLineup(Lineup):
+    """A lineup that Jupyter shows as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(run.record.name) for run in self.runs[:_MOST_NAMED])
+        return f"<Lineup of {len(self.runs)} runs: {names}{', ...' if len(self.runs) > _MOST_NAMED else ''}>"
+
+    def _repr_html_(self) -> str:
+        from gitexp.display import lineup_html  # only notebooks ask
+
+        return lineup_html(self)
+
 
 def line_up(
     repository: Repository, runs: Sequence[RunView], *, baseline: RunView | None = None, at: str | None = None
@@ -46,7 +63,7 @@ def line_up(
         *rows_of(Section.PACKAGES, list(map(packages_of, environments))),
         *rows_of(Section.ARTIFACTS, list(map(artifacts_of, runs))),
     ]
-    return Lineup(
+    return DisplayedLineup(
         runs=tuple(run.summary for run in runs),
         rows=tuple(rows),
         code=_code(repository, runs),

@@ -31,6 +31,9 @@ class Ranking:
     dominated: int
     without: Mapping[str, int]
 
+    def _repr_html_(self) -> str:
+        return self.runs._repr_html_()
+
 
 def best_runs(
     repository: Repository,
