@@ -112,6 +112,9 @@ def test_what_cannot_be_executed_is_refused(repo_dir: Path, monkeypatch: pytest.
     done = gitexp(repo_dir, "run", "x.ipynb", "foo")
     assert (done.returncode, done.stdout) == (2, "")
     assert "gitexp run x.ipynb --set NAME=VALUE" in done.stderr
+    done = gitexp(repo_dir, "run", "x.ipynb", "--set", "absent=1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "hint: x.ipynb:absent=VALUE adds it to the notebook's parameters." in done.stderr
     bare = repo_dir.parent / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     monkeypatch.setenv("VIRTUAL_ENV", str(bare))

@@ -269,6 +269,9 @@ def _hint(override: Override, candidates: Sequence[Candidate], words: str) -> st
     if problems:
         return " ".join(problems)
     files = [file.shown for file in candidates if not file.is_script] or ["FILE"]
+    notebook = next((file.shown for file in candidates if file.path.endswith(SUFFIX)), None)
+    if notebook is not None:
+        return f"{notebook}:{override.key}=VALUE adds it to the notebook's parameters."
     return (
         f"{files[0]}:{override.key}=VALUE adds it to a file; options of the script itself go after its name: "
         f"gitexp run {words} --{override.key} VALUE"
