@@ -274,7 +274,8 @@ def _enforce_columns(columns: Sequence[Column], data: Any) -> Any:
         frame.columns = pd.RangeIndex(len(columns))
         keys: list[Any] = list(range(len(columns)))
     else:
-        frame.columns = frame.columns.map(str)
+        if not all(isinstance(name, str) for name in frame.columns):
+            frame.columns = frame.columns.map(str)
         missing = [column.name for column in columns if column.required and column.name not in frame.columns]
         if missing:
             listed = ", ".join(f"'{name}'" for name in missing[:MOST_NAMED])
@@ -284,7 +285,14 @@ def _enforce_columns(columns: Sequence[Column], data: Any) -> Any:
             )
         keys = [name for name in names if name in frame.columns]
     wanted = {(place if column.name is None else column.name): column for place, column in enumerate(columns)}
+    if list(frame.columns) == keys and all(map(_is_as_wanted, (wanted[key] for key in keys), frame.dtypes)):
+        return frame
     return pd.DataFrame({key: _enforce_series(wanted[key], frame[key], key) for key in keys}, index=frame.index)
+
+
+def _is_as_wanted(column: Column, dtype: Any) -> bool:
+    """Whether data of this dtype is the column's whatever its values are; this is quick."""
+    return column.type.kind in _TO_DTYPE and bool(dtype == _TO_DTYPE[column.type.kind])
 
 
 def _frame_of(data: Any, names: Sequence[str | None]) -> Any:
@@ -326,6 +334,8 @@ def _enforce_series(column: Column, series: Any, key: Any) -> Any:
     import pandas as pd  # only where there are models
 
     wanted = column.type.kind
+    if _is_as_wanted(column, series.dtype):
+        return series
     if column.required and wanted in ("integer", "long", "boolean") and bool(series.isna().any()):
         raise SchemaMismatch(f"The column '{key}' must be {column.type}, found missing values.")
     if wanted in ("any", "object", "map", "array"):
