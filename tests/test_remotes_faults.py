@@ -672,3 +672,4 @@ def test_what_is_no_git_server(repo_dir: Path, said: bytes) -> None:
         pull_from(repo_dir, fake)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
+    assert ("access denied to you" in str(caught.value)) == (b"ERR" in said)

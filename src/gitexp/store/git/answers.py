@@ -19,7 +19,13 @@ _DENIED = (
     "it answered 403",
     "returned error: 403",
 )
-_ABSENT = ("does not appear to be a git repository", "repository not found", "returned error: 404", "not exported")
+_ABSENT = (
+    "does not appear to be a git repository",
+    "repository not found",
+    "/' not found",
+    "returned error: 404",
+    "not exported",
+)
 _WAITED = ("silent for", "timed out", "operation too slow", "less than", "timeout, server")
 _NOISE = (
     "please make sure you have the correct access rights",

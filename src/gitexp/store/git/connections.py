@@ -109,7 +109,7 @@ class Connection:
 
         Raises:
             EOFError: it ended before.
-            NoGit: what comes are no packets.
+            NoGit: what comes are no packets, or one that says why nothing else comes.
         """
         found: list[bytes] = []
         self.flush()
@@ -132,6 +132,8 @@ class Connection:
                 position += size
             self._position = position
             if self._is_at_end:
+                if found and found[-1].startswith(b"ERR "):
+                    raise NoGit(found[-1][4:].decode("utf-8", "replace").strip())
                 raise EOFError
             self._wait()
 
