@@ -19,6 +19,9 @@ from benchmarks.measure import Bench
 from benchmarks.population import populate
 
 from gitexp.domain.metrics import History
+from gitexp.domain.registry import Stage
+from gitexp.registry import Registry
+from gitexp.repo import Repository
 from sealed_runs import seal
 
 if TYPE_CHECKING:
@@ -472,6 +475,83 @@ def test_a_report_opens_from_a_disk(chromium: Browser, repo_dir: Path, tmp_path:
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
 
 
+MODEL_SIDES = ("", "/taxi", "/taxi/log", "/taxi/1", "/taxi/2", "/taxi/2/compare")
+
+
+def register(folder: Path, ids: list[str]) -> Registry:
+    """The model `taxi`: two versions, the first in production."""
+    registry = Registry(Repository.open(folder))
+    for run in ids[:2]:
+        registry.register(f"{run}:b.md", "taxi", description="# It\n*fares*", tags={"team": "a"}, reason="good")
+    registry.set_stage("taxi/1", Stage.PRODUCTION, reason="agreed")
+    registry.set_alias("taxi/1", "champion")
+    return registry
+
+
+def test_a_version_is_promoted_with_a_reason(open_page: Open, repo_dir: Path) -> None:
+    """The version moves, what was there is archived, and the log says why; aliases and tags follow by mouse or key."""
+    register(repo_dir, fill(repo_dir, 2))
+    page = open_page("/models/taxi")
+    page.get_by_role("button", name="What to do with version 2").click()
+    page.get_by_role("button", name="Move to stage").click()
+    expect(page.get_by_label("Archive what is there now: version 1")).to_be_checked()
+    page.get_by_label("Why, for the audit log").fill("better on new data")
+    page.get_by_role("button", name="Move", exact=True).click()
+    expect(page.get_by_role("region", name="production")).to_contain_text("better on new data")
+    expect(page.locator(".stage.archived")).to_have_count(1)
+    page.get_by_role("link", name="taxi/2").click()
+    page.keyboard.press("a")
+    page.get_by_label("Alias", exact=True).fill("next")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="@next")).to_be_visible()
+    page.get_by_role("button", name="More to do").click()
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_label("key=value or a word, one a line").fill("data=new")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".tag")).to_have_text(["data=new"])
+    page.keyboard.press("u")
+    page.wait_for_url(re.compile("/models/taxi$"))
+    page.get_by_role("link", name=re.compile("History")).click()
+    expect(page.locator(".timeline li").nth(2)).to_contain_text("version 2 is production; archived 1")
+
+
+def test_a_gate_refuses_in_the_dialog(chromium: Browser, repo_dir: Path) -> None:
+    """What does not hold is listed where one tried, and the dialog stays."""
+    registry = register(repo_dir, fill(repo_dir, 2))
+    (repo_dir / ".gitexp").mkdir(exist_ok=True)
+    gates = 'registry: {gates: {production: ["metrics.nothing > 1", reproduced]}}\n'
+    (repo_dir / ".gitexp" / "config.yaml").write_text(gates)
+    with served(repo_dir) as gated:
+        page = chromium.new_context().new_page()
+        page.goto(gated)
+        page.goto(f"{gated.partition('/?')[0]}/models/taxi/2")
+        page.get_by_role("button", name="Move to stage").click()
+        page.get_by_role("button", name="Move", exact=True).click()
+        refused = page.get_by_role("alert").filter(has_text="may not become")
+        expect(refused.get_by_role("listitem")).to_have_count(2)
+        expect(refused).to_contain_text("reproduced: no reproduction")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    assert registry.model("taxi").version(2).stage is Stage.NONE
+
+
+def test_an_artifact_is_registered(open_page: Open, repo_dir: Path) -> None:
+    """From the run's artifacts: choose, name, register; a refused name is said in place."""
+    ids = fill(repo_dir, 1)
+    page = open_page(f"/runs/{ids[0]}/artifacts?path=b.md")
+    page.get_by_role("link", name="Register").click()
+    page.get_by_label(re.compile("Name of the model")).fill("churn")
+    page.get_by_label("Why, for the audit log").fill("first")
+    page.get_by_role("button", name="Register").click()
+    page.wait_for_url(re.compile("/models/churn/1$"))
+    expect(page.locator(".timeline")).to_contain_text("first")
+    page.keyboard.press("u")
+    page.wait_for_url(re.compile("/models/churn$"))
+    page.get_by_role("link", name="Models").first.click()
+    page.get_by_label("Search models").fill("nothing")
+    expect(page.locator(".list-table tbody tr:visible")).to_have_count(0)
+
+
 def paths(ids: list[str]) -> dict[str, str]:
     sides = ("", "/charts", "/system", "/artifacts", "/output", "/code", "/environment", "/history")
     compared = ("", "/charts", "/plots", "/code", "/artifacts")
@@ -480,6 +560,8 @@ def paths(ids: list[str]) -> dict[str, str]:
         "groups": "/runs?by=params.model",
         "missing": "/runs/nothing",
         "lineage": "/lineage",
+        **{f"models{side.replace('/', '-')}": f"/models{side}" for side in MODEL_SIDES},
+        "register": f"/register?run={ids[0]}&path=b.md",
         **{f"run{side.replace('/', '-')}": f"/runs/{ids[0]}{side}" for side in sides},
         **{f"compare{side.replace('/', '-')}": f"/compare{side}?runs={ids[0]},{ids[1]}" for side in compared},
     }
@@ -491,6 +573,7 @@ def test_pages_are_accessible_and_fit(chromium: Browser, address: str, repo_dir:
     from axe_playwright_python.sync_playwright import Axe  # only this test needs it
 
     ids = fill(repo_dir, 12)
+    register(repo_dir, ids)
     page = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme).new_page()
     page.goto(address)
     host, troubles = address.partition("/?")[0], []
@@ -535,6 +618,13 @@ def test_pages_are_read_without_javascript(chromium: Browser, address: str, repo
     expect(page.locator("#output .f2").first).to_have_text("fine")
     page.goto(f"{address.partition('/?')[0]}/compare?runs={ids[0]},{ids[1]}")
     expect(page.get_by_role("rowheader", name="lr")).to_be_visible()
+    register(repo_dir, ids)
+    page.get_by_role("link", name="Models").click()
+    page.get_by_role("link", name="taxi").click()
+    page.get_by_role("link", name="taxi/2").click()
+    page.get_by_role("link", name="Compare with production").click()
+    expect(page.get_by_role("rowheader", name="val/loss")).to_be_visible()
+    assert page.locator("button:visible").count() == 0
 
 
 def test_the_theme_is_chosen_and_kept(open_page: Open, repo_dir: Path) -> None:

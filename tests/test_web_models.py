@@ -128,7 +128,7 @@ def test_a_version_tells_where_it_came_from_and_how_to_use_it(client: WebClient,
     assert f'href="/runs/{version.commit}"' in text
     assert f'href="/runs/{version.commit}/artifacts?path=model%2FMLmodel"' in text
     assert "distance double" in words and "optional" in words and "any × 3" in words and "default 0.5" in words
-    assert re.search(r'class="better">.*-0.25 \(-50.0%\)', text)
+    assert "better: -0.25 (-50.0%)" in words
     assert "load_model(&#39;models:/taxi/2&#39;)" in text
     assert "gitexp models predict taxi/2 -i data.csv" in text
     assert client.get("/models/taxi@champion").text.count("taxi/1") > client.get("/models/taxi/2").text.count("taxi/1")

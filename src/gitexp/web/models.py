@@ -160,14 +160,17 @@ def register_page(request: Request) -> Response:
         if not choices:
             raise NotFound(f"The run '{view.name}' has no artifact '{query.get('path', '')}'.")
         names = [model.name for model in Registry(workspace.repository).models()]
+        chosen = next((path for path, *_, is_model in choices if is_model), choices[-1][0])
         values = {
             "title": "Register a model",
             "view": view,
             "colour": colour_of(view.id),
             "choices": choices,
-            "chosen": next((path for path, *_, is_model in choices if is_model), choices[-1][0]),
+            "chosen": chosen,
             "names": names,
-            "command": shlex.join(["gitexp", "models", "register", f"{view.id}:{query.get('path', '')}", "NAME"]),
+            "command": shlex.join(
+                ["gitexp", "models", "register", f"{view.id}:{chosen}" if chosen else f"runs:/{view.id}", "NAME"]
+            ),
             "state": embedded({"run": view.id}),
         }
         return workspace.page("models_register.html", values)
