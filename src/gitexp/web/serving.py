@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -88,4 +89,6 @@ def _listening(host: str, port: int | None) -> socket.socket:
             continue
         return listener
     reason = trouble.strerror if trouble else "no port"
-    raise UsageError(f"Nothing can listen at '{host}:{tried[-1]}': {reason}.", hint="Choose another with --port.")
+    is_taken = trouble is not None and trouble.errno in (errno.EADDRINUSE, errno.EACCES)
+    hint = "Choose another with --port." if is_taken else "Name an address of this machine with --host."
+    raise UsageError(f"Nothing can listen at '{host}:{tried[-1]}': {reason}.", hint=hint)
