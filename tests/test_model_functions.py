@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +157,29 @@ def test_a_function_is_kept_by_a_run(repo_dir: Path, monkeypatch: pytest.MonkeyP
         info = gitexp.pyfunc.log_model("model", python_model=double, input_example=X)
     assert list(load_model(info.model_uri).predict(X)) == [2.0, 4.0]
     assert list(load_model("runs:/base/model").predict(X)) == [2.0, 4.0]
+
+
+@pytest.mark.slow
+def test_versions_are_compared_by_how_long_they_take(repo_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gitexp models diff --latency` asks both about their examples; one without an example is named."""
+    monkeypatch.chdir(repo_dir)
+    for number, example in enumerate((X, X, None), 1):
+        with gitexp.start_run(f"run{number}"):
+            gitexp.pyfunc.log_model(python_model=double, input_example=example, registered_model_name="two")
+    diff = [sys.executable, "-m", "gitexp", "models", "diff"]
+    environ = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    done = subprocess.run(
+        [*diff, "two/1", "two/2", "--latency", "--json"], env=environ, capture_output=True, check=True
+    )
+    for measured in json.loads(done.stdout)["latency"]:
+        assert 0 < measured["median_ms"] <= measured["p99_ms"]
+        assert measured["rows"] == 2
+    shown = subprocess.run(
+        [*diff, "two/1", "two/2", "--latency"], env=environ, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.count(" ms for 2 rows, ") == 2
+    refused = subprocess.run(
+        [*diff, "two/1", "two/3", "--latency"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode
+    assert "without an example" in refused.stderr

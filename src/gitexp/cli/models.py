@@ -133,9 +133,11 @@ def show(address: str, as_json: bool) -> None:
 @click.argument("before", metavar="A", type=MODEL)
 @click.argument("after", metavar="B", type=MODEL)
 @click.option("--all", "everything", is_flag=True, help="What is the same, too.")
+@click.option("--latency", is_flag=True, help="How long each takes for its example, in the current environment.")
+@click.option("--trust", is_flag=True, help=_TRUST)
 @_json
-def diff(before: str, after: str, everything: bool, as_json: bool) -> None:
-    """Show what differs from version A to version B: params, metrics, code, environment, files and size.
+def diff(before: str, after: str, everything: bool, latency: bool, trust: bool, as_json: bool) -> None:
+    """Show what differs from version A to version B: params, metrics, code, environment, files, size and latency.
 
     \b
     gitexp models diff nyc-taxi@production nyc-taxi/7
@@ -145,6 +147,11 @@ def diff(before: str, after: str, everything: bool, as_json: bool) -> None:
     one, other = registry.find(before), registry.find(after)
     runs = registry.run_of(one.version), registry.run_of(other.version)
     found = compare(repository, *runs)
+    latencies = []
+    if latency:
+        from gitexp.models.latency import measure_latencies  # it loads both models
+
+        latencies = measure_latencies([f"models:/{one}", f"models:/{other}"], repository=repository, trust=trust)
     if as_json:
         show_json(
             {
@@ -154,12 +161,17 @@ def diff(before: str, after: str, everything: bool, as_json: bool) -> None:
                 "metrics": [asdict(change) for change in found.metrics],
                 "packages": [asdict(change) for change in found.packages],
                 "artifacts": [asdict(change) for change in found.artifacts],
+                **({"latency": [asdict(measured) for measured in latencies]} if latency else {}),
             }
         )
         return
     terminal = look()
     for line in _two_versions(one, other, terminal):
         say(line)
+    for sign, measured in zip("-+", latencies, strict=False):
+        rows = "" if measured.rows is None else f" for {measured.rows} row{'s' if measured.rows != 1 else ''}"
+        slowest = f"99 % below {measured.p99_ms:.3g} ms, asked {measured.questions:,} times"
+        say(f"{sign} {measured.median_ms:.3g} ms{rows}, {slowest}")
     say()
     for line in as_text(*runs, found, content_changes(*runs, found), terminal, everything=everything):
         say(line)
