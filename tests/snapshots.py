@@ -53,13 +53,19 @@ def _collect(objects: ObjectDatabase, tree: bytes, found: set[bytes]) -> None:
             found.add(oid)
 
 
-def tree_of_git(folder: Path, *options: str) -> str | None:
-    """What `git add -A && git write-tree` gives with a copy of the index; None where git gives an error."""
+def tree_of_git(folder: Path, *options: str, read_all: bool = False) -> str | None:
+    """What `git add -A && git write-tree` gives with a copy of the index; None where git gives an error.
+
+    Where rules for conversion have changed, it depends on the clock which files git reads again; `read_all`: all.
+    """
     git_dir = _run(folder, "rev-parse", "--absolute-git-dir").stdout.decode().strip()
     with tempfile.TemporaryDirectory() as place:
         for name in os.listdir(git_dir):
             if name == "index" or name.startswith("sharedindex."):
                 shutil.copy2(f"{git_dir}/{name}", f"{place}/{name}")
+        if read_all:
+            known = _run(folder, "write-tree", GIT_INDEX_FILE=f"{place}/index").stdout.decode().strip()
+            _run(folder, "read-tree", known or "HEAD", GIT_INDEX_FILE=f"{place}/index")
         added = _run(folder, "add", "-A", *options, GIT_INDEX_FILE=f"{place}/index")
         written = _run(folder, "write-tree", GIT_INDEX_FILE=f"{place}/index")
     return written.stdout.decode().strip() if added.returncode == written.returncode == 0 else None

@@ -215,7 +215,7 @@ def test_an_artifact_that_the_server_lost(gitexp: Gitexp, host: LfsHost, clones:
     del host.objects[lost]
     done = gitexp(bob, "pull", "--artifacts")
     assert done.returncode == 8
-    assert "1 artifact could not be found there." in done.stderr
+    assert "1 artifact is not at origin:" in done.stderr
     assert kept(bob) == 1
     repaired = gitexp(ann, "push", "origin", "large")
     assert "1 artifact (70.0 kB)" in repaired.stdout, repaired.stderr
