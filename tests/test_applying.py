@@ -284,7 +284,7 @@ def test_submodules_and_nested_repositories_stay(repo_dir: Path, git: Git) -> No
 
 @pytest.mark.parametrize("name", [b"..", b".git", b".GIT", b"git~1", b"."])
 def test_a_hostile_tree_writes_nothing(repo_dir: Path, name: bytes) -> None:
-    """A name that would leave the work tree, or reach into .git, is refused before anything is written."""
+    """A name that would leave the work tree, or reach into .git, is refused before anything is written, and found."""
     repository = Repository.open(repo_dir)
     blob = object_id(BLOB, b"evil\n")
     inner = b"%o evil\0%s" % (MODE_FILE, blob)
@@ -296,6 +296,11 @@ def test_a_hostile_tree_writes_nothing(repo_dir: Path, name: bytes) -> None:
     repository = Repository.open(repo_dir)
     with pytest.raises(CorruptData):
         bring(repository, "evil", force=True)
+    with pytest.raises(CorruptData):
+        make_branch(repository, repository.get_run("evil"), "evil")
+    assert [finding.what for finding in fsck(repository)] == [
+        f"The file name {os.fsdecode(name)!r} is refused: nothing sound has it."
+    ]
     assert everything(repo_dir) == before
     assert not (repo_dir.parent / "evil").exists()
     assert not (repo_dir / ".git/evil").exists()

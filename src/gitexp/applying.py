@@ -224,6 +224,7 @@ def make_branch(repository: Repository, view: RunView, name: str) -> Branched:
     Raises:
         UsageError: there is such a branch, or the name is none for a branch.
         NotFound: no code was captured.
+        CorruptData: the code has names that would leave a work tree.
     """
     ref = f"refs/heads/{name}"
     if not is_ref_name(ref) or name.startswith("-") or name == "HEAD":
@@ -232,6 +233,9 @@ def make_branch(repository: Repository, view: RunView, name: str) -> Branched:
         raise UsageError(f"There is a branch '{name}' already.", hint="Choose another name.")
     captured = code_of(repository, view)
     code = view.record.code
+    for path in _changed(repository, code.commit if code else None, captured.tree):
+        for part in path.split(b"/"):
+            check_name(part)
     data = encode_commit(
         tree=captured.tree,
         parents=[code.commit] if code and code.commit else [],
@@ -250,6 +254,14 @@ def make_branch(repository: Repository, view: RunView, name: str) -> Branched:
     if not made:
         raise UsageError(f"There is a branch '{name}' already.", hint="Choose another name.")
     return Branched(commit=commit, pointers=tuple(sorted(captured.pointers)))
+
+
+def _changed(repository: Repository, commit: str | None, tree: str) -> Iterator[bytes]:
+    """The paths that a tree has otherwise than a commit; all, where the commit is not here."""
+    is_here = commit is not None and repository.objects.contains(bytes.fromhex(commit))
+    before = _tree_of(repository, commit) if is_here else None
+    pairs = tree_pairs(repository.objects, before.hex() if before else None, tree)
+    return (os.fsencode(pair.path) for pair in pairs if pair.after is not None)
 
 
 # Into the work tree

@@ -314,9 +314,9 @@ def _state(repository: Repository, ref: str, commit: str) -> dict[str, Any] | No
 # Trees
 
 
-def tree_pairs(objects: ObjectDatabase, before: str, after: str) -> Iterator[FilePair]:
-    """Every file that differs between two trees, paths sorted; equal folders are not even read."""
-    return _folder_pairs(objects, bytes.fromhex(before), bytes.fromhex(after), b"")
+def tree_pairs(objects: ObjectDatabase, before: str | None, after: str) -> Iterator[FilePair]:
+    """Every file that differs between two trees, paths sorted; equal folders are not even read. None: no files."""
+    return _folder_pairs(objects, bytes.fromhex(before) if before else None, bytes.fromhex(after), b"")
 
 
 def _folder_pairs(

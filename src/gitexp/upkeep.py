@@ -21,6 +21,7 @@ from gitexp.store.git.objects import COMMIT, MODE_GITLINK, MODE_TREE, TREE, deco
 from gitexp.store.git.remotes import remote_names
 from gitexp.store.hashes import sweep
 from gitexp.store.modelstore import read_model
+from gitexp.store.userfolder import check_name
 
 YOUNG_S = 24 * 3600.0
 """Content younger than this stays, whether or not a run names it yet."""
@@ -313,7 +314,7 @@ def _reachable_kept(repository: Repository) -> set[bytes]:
 
 
 def _objects_of(repository: Repository, commit: str) -> Iterator[tuple[str, bytes]]:
-    """The run's own commits, and every tree and file of its newest state."""
+    """The run's own commits, and every tree and file of its newest state. Raises CorruptData: a name that is none."""
     for event in repository.runs.events(commit):
         yield COMMIT, bytes.fromhex(event.commit)
     todo = [bytes.fromhex(decode_commit(repository.objects.read(bytes.fromhex(commit))[1]).tree)]
@@ -321,6 +322,7 @@ def _objects_of(repository: Repository, commit: str) -> Iterator[tuple[str, byte
         tree = todo.pop()
         yield TREE, tree
         for entry in decode_tree(repository.objects.read(tree)[1]):
+            check_name(entry.name)
             if entry.mode == MODE_TREE:
                 todo.append(entry.oid)
             elif entry.mode != MODE_GITLINK:
