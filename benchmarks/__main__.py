@@ -17,6 +17,7 @@ from benchmarks import (
     footprint,
     launching,
     listing,
+    models,
     printing,
     recording,
     reproducing,
@@ -40,6 +41,7 @@ GROUPS = (
     artifact_places,
     sharing,
     reproducing,
+    models,
     ui,
     footprint,
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from benchmarks.answering import answered
 from benchmarks.artifacts import large_file, small_files
 from benchmarks.measure import Bench, Figure, disk_bytes
+from benchmarks.models import FOREST, saved
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 START = """
@@ -127,6 +130,20 @@ print(json.dumps(result))
 SMALL = LARGE.replace("log_artifact(", "log_artifacts(")
 
 
+LOGGED = (
+    START
+    + """
+with mlflow.start_run():
+    with measured():
+        mlflow.sklearn.log_model(model, name="model", input_example=X[:5])
+print(json.dumps(result))
+"""
+)
+
+
+_SERVED = {"start": "start_s", "cost": "cpu_ms", "rate": "rate", "p99": "p99_ms", "memory": "memory_mb"}
+
+
 def measures(bench: Bench, python: str) -> dict[str, Callable[[], Figure]]:
     command = str(Path(python).with_name("mlflow"))
     quiet = bench.with_variables(**QUIET)
@@ -166,6 +183,14 @@ def measures(bench: Bench, python: str) -> dict[str, Callable[[], Figure]]:
         bench.gone(folder)
         return figure
 
+    def logged() -> Figure:
+        return quiet.program_median(FOREST + LOGGED, python=python, cwd=bench.folder(), times=3)
+
+    def of_server(attribute: str) -> Figure:
+        local = quiet.with_variables(PATH=f"{Path(python).parent}:{quiet.environ['PATH']}")
+        serve = [command, "models", "serve", "-m", "model", "--env-manager", "local", "--port", "PORT"]
+        return Figure(value=getattr(answered(serve, local.environ, saved(bench)), attribute))
+
     def small() -> Figure:
         return quiet.program_median(SMALL, small_files(bench), python=python, cwd=bench.folder(), times=3)
 
@@ -181,4 +206,6 @@ def measures(bench: Bench, python: str) -> dict[str, Callable[[], Figure]]:
         "disk": disk,
         "artifact-1gib": large,
         "artifacts-1000": small,
+        "model-log": logged,
+        **{f"model-serve-{row}": partial(of_server, attribute) for row, attribute in _SERVED.items()},
     }
