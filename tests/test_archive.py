@@ -14,7 +14,10 @@ import pytest
 from conftest import Git
 from gitexp.archive import write_archive
 from gitexp.cli import execute
+from gitexp.domain.environment import Environment
+from gitexp.domain.run import Status
 from gitexp.errors import NotFound
+from gitexp.recording import Recorder, RunRequest
 from gitexp.repo import Repository
 from launching import PATIENCE_S, SOURCES
 
@@ -55,7 +58,7 @@ def test_the_archive_holds_the_run_and_says_how_to_run_it(repository: Repository
     subprocess.run(["unzip", "-q", str(path)], check=True, cwd=tmp_path)
     [top] = [folder for folder in tmp_path.iterdir() if folder.is_dir() and folder.name.startswith("it-")]
     readme = (top / "README.md").read_text()
-    assert "    cd code\n    python make.py\n" in readme
+    assert "    cd code\n    pip install -r ../environment/requirements.txt\n    python make.py\n" in readme
     assert "random 3" in readme
     assert (top / "code" / "link").is_symlink()
     assert os.access(top / "code" / "make.py", os.X_OK)
@@ -65,6 +68,33 @@ def test_the_archive_holds_the_run_and_says_how_to_run_it(repository: Repository
     again = subprocess.run([sys.executable, "make.py"], check=True, cwd=top / "code", capture_output=True)
     assert again.stdout == (top / "output.log").read_bytes()
     assert (top / "code" / "big.bin").read_bytes() == (top / "artifacts" / "big.bin").read_bytes()
+
+
+def test_what_it_says_to_type_leads_to_the_packages_of_the_code(repository: Repository, tmp_path: Path) -> None:
+    """From where it runs: packages of the run's own repository are recorded by their path. A secret is told as one."""
+    root = Path.cwd()
+    (root / "own" / "deep").mkdir(parents=True)
+    (root / "own" / "deep" / "use.py").write_text("import sys\n")
+    environment = Environment(
+        python={"version": "3.11.7"},
+        requirements=("-e ./own  # own", "there @ file:///elsewhere/there-1-py3-none-any.whl"),
+    )
+    request = RunRequest(
+        name="packed",
+        command=("python", "use.py", "--token", "***"),
+        directory=str(root / "own" / "deep"),
+    )
+    recorder = Recorder.begin(repository, request, on_trouble=pytest.fail)
+    recorder.set_environment(environment)
+    recorder.end(Status.FINISHED)
+    write_archive(repository, repository.get_run("packed"), str(tmp_path / "packed.zip"))
+    with zipfile.ZipFile(tmp_path / "packed.zip") as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("README.md") and name.count("/") == 1]
+        readme = archive.read(name).decode()
+    order = ["cd code", "pip install -r ../environment", "cd own/deep", "python use.py --token '***'"]
+    assert sorted(order, key=readme.index) == order
+    assert "`***` stands for secrets" in readme
+    assert "where it ran, which may not be here: there." in readme
 
 
 def test_the_same_run_gives_the_same_bytes(repository: Repository, tmp_path: Path) -> None:

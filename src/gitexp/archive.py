@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from gitexp.domain.masking import MASK
 from gitexp.domain.pointer import Pointer
 from gitexp.domain.run import format_time
 from gitexp.errors import GitexpError, NotFound, UsageError
@@ -229,20 +230,31 @@ def _how_to_run(view: RunView) -> Iterator[str]:
     yield "## How to run it"
     yield ""
     python = view.environment.python if view.environment else {}
+    requirements = view.environment.requirements if view.environment else ()
     version = python.get("version")
-    if version and view.environment and view.environment.requirements:
-        yield f"With Python {version}:"
+    if version:
+        yield f"With Python {version}{':' if requirements or record.command else '.'}"
         yield ""
+    if requirements:
         yield "    python -m venv .venv && . .venv/bin/activate"
-        yield "    pip install -r environment/requirements.txt"
-    elif version:
-        yield f"With Python {version}."
-    folder = "code" if record.directory in (None, ".") else f"code/{record.directory}"
+    if requirements or record.command:
+        yield "    cd code"
+    if requirements:  # among them may be packages of the code, whose paths are seen from there
+        yield "    pip install -r ../environment/requirements.txt"
     if record.command:
-        yield f"    cd {shlex.quote(folder)}"
+        if record.directory not in (None, "."):
+            yield f"    cd {shlex.quote(str(record.directory))}"
         yield f"    {shlex.join(record.command)}"
+        if any(MASK in word for word in record.command):
+            yield ""
+            yield f"`{MASK}` stands for secrets, which are not recorded."
     else:
+        yield ""
         yield f"It was started from Python{f', by `{record.entry_point}`' if record.entry_point else ''}."
+    local = [line.partition(" @ ")[0] for line in requirements if " @ file:" in line]
+    if local:
+        yield ""
+        yield f"Installed from files of the machine where it ran, which may not be here: {', '.join(local)}."
     seeds = python.get("seeds")
     if seeds:
         yield ""
