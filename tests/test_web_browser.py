@@ -147,6 +147,7 @@ def shown(page: Page) -> list[str]:
 def expect(found: Any) -> Any:
     from playwright.sync_api import expect as expecting
 
+    expecting.set_options(timeout=20_000)  # a busy machine is no failure
     return expecting(found)
 
 
