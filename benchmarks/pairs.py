@@ -19,6 +19,7 @@ from benchmarks.measure import Bench, CommandFailed, Cost
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+ENOUGH = 6
 
 
 def pairs_of(bench: Bench, sides: Sequence[tuple[list[str], Path]]) -> Iterator[list[Cost]]:
@@ -31,7 +32,12 @@ def pairs_of(bench: Bench, sides: Sequence[tuple[list[str], Path]]) -> Iterator[
 
 
 def interval(ratios: Sequence[float]) -> str:
-    """The interval that the median of these percentages lies in, by bootstrap, as a person reads it."""
+    """The interval that the median of these percentages lies in, by bootstrap, as a person reads it.
+
+    Fewer than six values give no such interval, however near to each other: their range holds it less often.
+    """
+    if len(ratios) < ENOUGH:
+        return f"{min(ratios):+.2f} to {max(ratios):+.2f} % (range of {len(ratios)} pairs, too few for an interval)"
     chance = random.Random(0)
     medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     outside = round(RESAMPLES * (1 - CONFIDENCE) / 2)
