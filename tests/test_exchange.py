@@ -246,6 +246,21 @@ def test_what_a_remote_has_under_a_wrong_name_is_not_taken_in_silence(
         assert names(gitexp, folder) == {"run"}
 
 
+def test_a_host_that_hides_its_refs(gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git) -> None:
+    """The refusal says what to type, for records and for artifacts; that brings all of it."""
+    remote, ann, bob = clones
+    git("config", "receive.hideRefs", "refs/gitexp", cwd=remote)
+    command = ("remote", "set", "origin", "--refs", "heads")
+    for name, more in (("small", ""), ("large", "    run.log_text('x' * 70_000, 'x.txt')\n")):
+        record(ann, name, more)
+        done = gitexp(ann, "push")
+        assert (done.returncode, f"gitexp {' '.join(command)}" in done.stderr) == (8, True), done.stderr
+    for folder, act in ((ann, "push"), (bob, "pull")):
+        gitexp(folder, *command)
+        assert gitexp(folder, act).returncode == 0
+    assert names(gitexp, bob) == {"small", "large"}
+
+
 def test_a_remote_that_is_not_there(gitexp: Gitexp, clones: tuple[Path, Path, Path], git: Git) -> None:
     """The message names the remote; without any remote it says how to add one."""
     _, ann, _ = clones

@@ -31,6 +31,8 @@ def say_pushed(done: Exchange) -> None:
         were, are = ("was", "is") if len(taken) == 1 else ("were", "are")
         tell(f"{plural(len(taken), 'run')} {were} changed there alone, and {are} so here now.")
     tell_refused(done.records)
+    if any("hidden ref" in reason for reason in done.records.refused.values()):
+        tell(f"A host that takes only branches: gitexp remote set {printable(_shown_name(done))} --refs heads")
     if done.missing:
         tell_missing(done, "neither on this machine nor", prefix="warning: ")
         tell(f"The records are there. Who has the content can send it: gitexp push {printable(_shown_name(done))} RUN")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gitexp.domain.identity import REFS
 from gitexp.domain.pointer import Pointer
 from gitexp.errors import CorruptData, NotFound, RemoteFailed
 from gitexp.store.arriving import Arriving
@@ -139,7 +140,14 @@ class InBandStore:
             if there is None:
                 there = self._open(False).refs(list(tips))
             if there.get(name) != tips[name]:  # else somebody else was faster
-                raise RemoteFailed(f"{self._remote} does not take '{name}': {reason}.", hint=_hint(report.said))
+                raise RemoteFailed(f"{self._remote} does not take '{name}': {reason}.", hint=self._hint(report.said))
+
+    def _hint(self, said: str) -> str:
+        if said:
+            return said.splitlines()[-1]
+        if self._prefix.startswith(REFS):
+            return f"If the host takes only branches: gitexp remote set {self._remote} --refs heads"
+        return f"Ask whoever runs it whether {self._prefix} may be written there."
 
     def _fetch(self, pointer: Pointer, there: dict[str, str], content: ContentStore, on_bytes: OnBytes) -> None:
         with content.arriving(pointer) as arriving:
@@ -245,7 +253,3 @@ def _batches(parts: Iterable[_Part]) -> list[list[_Part]]:
 
 def _in_order(pointers: Iterable[Pointer]) -> list[Pointer]:
     return sorted(set(pointers), key=lambda pointer: (pointer.size_bytes, pointer.sha256))
-
-
-def _hint(said: str) -> str:
-    return said.splitlines()[-1] if said else "Ask whoever runs it whether refs/gitexp/ may be written there."
