@@ -19,7 +19,6 @@ from gitexp.sharing.sent import SentRuns
 from gitexp.store.artifacts.store import ArtifactStore
 from gitexp.store.git.remotes import Remote, find_remote
 from gitexp.store.git.transport import OnBytes, Transport, open_transport
-from gitexp.store.modelstore import read_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +107,17 @@ class Sharing:
         """
         listener = listener or Listener()
         wanted = selection.of_ours(self._repository)
-        runs = self._runs(wanted)
+        runs: dict[str, str] = {}
         travelled = Transferred()
         has_content = bool(selection.runs) or next(self._repository.content.list(), None) is not None
         if artifacts and has_content:
+            runs = self._runs(wanted)
             travelled = self._upload(runs.values(), listener, anew=bool(selection.runs))
         listener.on_stage("records")
         pusher = RecordPusher(self._repository, self._transport(push=True), self.namespace)
         records = pusher.push(wanted, listener.on_bytes)
         if artifacts and not has_content:  # a clone of records alone has nothing to send, only to say what is nowhere
-            runs = {name: runs[name] for name in records.runs if name in runs}
+            runs = {name: wanted[name] for name in records.runs if name in wanted}
             travelled = self._upload(runs.values(), listener, anew=False)
         missing = self._named(travelled.missing, runs)
         return Exchange(remote=self.remote, records=records, artifacts=travelled, missing=missing)
@@ -293,9 +293,12 @@ class Sharing:
     def _runs(self, wanted: Mapping[str, str]) -> dict[str, str]:
         """The runs among refs and their tips, and, by names of their own, those that the models among them are of."""
         runs = {name: tip for name, tip in wanted.items() if is_run_name(name)}
-        known = set(runs.values())
-        for name, tip in wanted.items():
-            if is_model_name(name):
+        models = {name: tip for name, tip in wanted.items() if is_model_name(name)}
+        if models:
+            from gitexp.store.modelstore import read_model  # most pushes have no models
+
+            known = set(runs.values())
+            for name, tip in models.items():
                 versions = read_model(self._repository.objects, tip).versions
                 runs |= {f"{name}/{each.number}": each.commit for each in versions if each.commit not in known}
         return runs

@@ -55,15 +55,15 @@ def is_run_name(name: str) -> bool:
 
 
 def is_experiment_name(name: str) -> bool:
-    return _EXPERIMENT.match(name) is not None
+    return name.startswith(EXPERIMENTS) and _EXPERIMENT.match(name) is not None
 
 
 def is_model_name(name: str) -> bool:
-    return _MODEL.match(name) is not None
+    return name.startswith(MODELS) and _MODEL.match(name) is not None
 
 
 def is_view_name(name: str) -> bool:
-    return _VIEW.match(name) is not None
+    return name.startswith(VIEWS) and _VIEW.match(name) is not None
 
 
 def _is_other(name: str) -> bool:

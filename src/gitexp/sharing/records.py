@@ -15,12 +15,10 @@ from gitexp.errors import Conflict, CorruptData
 from gitexp.repo import Repository
 from gitexp.sharing.namespace import Namespace, is_model_name, is_run_name, is_view_name
 from gitexp.sharing.selection import Selection
-from gitexp.store.converging import merge_states
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.missing import MissingObjects
 from gitexp.store.git.objects import BLOB, COMMIT, decode_commit, decode_tree
 from gitexp.store.git.transport import OnBytes, PushPlan, Transport
-from gitexp.store.modelstore import read_model
 from gitexp.store.states import states, trailers
 
 ATTEMPTS = 10
@@ -203,6 +201,8 @@ class RecordPusher:
         models = [new for name, (_, new) in updates.items() if new and is_model_name(name)]
         if not models:
             return set()
+        from gitexp.store.modelstore import read_model  # most pushes have no models
+
         runs = {version.run for oid in models for version in read_model(self._repository.objects, oid).versions}
         return {oid for name, oid in theirs.items() if is_run_name(name) and name.rpartition("/")[2] in runs}
 
@@ -301,6 +301,8 @@ def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
     commit = decode_commit(data)
     identity = name.rpartition("/")[2]
     if is_model_name(name):
+        from gitexp.store.modelstore import read_model  # most pulls have no models
+
         if trailers(commit).get("Model") != identity or slug(read_model(objects, oid).name) != identity:
             raise CorruptData("It leads to a commit that is not this model's.")
         return
@@ -324,6 +326,8 @@ def require_kind(objects: ObjectDatabase, name: str, oid: str) -> None:
 
 
 def _move(repository: Repository, name: str, theirs: str, result: Shared) -> None:
+    from gitexp.store.converging import merge_states  # most exchanges have nothing to merge
+
     for _ in range(ATTEMPTS):
         ours = repository.refs.read(name)
         if ours is None:

@@ -78,7 +78,8 @@ class Selection:
 
 def _experiments(runs: Iterable[str], repository: Repository) -> dict[str, str]:
     found = {}
-    for name in {experiment_of(run) for run in runs}:
+    folders = {run.rpartition("/")[0] for run in runs}
+    for name in {experiment_of(f"{folder}/") for folder in folders}:
         tip = repository.refs.read(name)
         if tip:
             found[name] = tip
