@@ -15,6 +15,8 @@ from gitexp.errors import InvalidName
 from gitexp.registry import Registry
 from gitexp.repo import Repository
 
+pytestmark = pytest.mark.slow
+
 LOG = """
 import gitexp, os, signal
 run = gitexp.start_run("trained")
