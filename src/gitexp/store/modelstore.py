@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from gitexp.domain.identity import MODELS, model_ref, slug
@@ -144,6 +145,12 @@ class ModelStore:
     def events(self, name: str) -> list[ModelEvent]:
         """Every change, newest first. Raises NotFound."""
         found = []
+        loaded: dict[bytes, Mapping[str, Any]] = {}  # most states share most files
+
+        @cache
+        def state(commit: str) -> RegisteredModel:
+            return read_model(self._objects, commit, loaded)
+
         for oid, commit in states(self._objects, self.tip(name)):
             said = trailers(commit)
             text = commit.message.rstrip("\n").rpartition("\n\n")[0]
@@ -156,8 +163,8 @@ class ModelStore:
                     time=float(commit.time),
                     subject=subject.removeprefix(f"{name}: "),
                     reason=reason,
-                    before=None if said.get("Event") == "create" else read_model(self._objects, commit.parents[0]),
-                    after=read_model(self._objects, oid),
+                    before=None if said.get("Event") == "create" else state(commit.parents[0]),
+                    after=state(oid),
                 )
             )
         return found
@@ -168,8 +175,13 @@ def _message(name: str, change: ModelChange) -> str:
     return f"{name}: {change.subject}{reason}\n\nGitexp-Model: {slug(name)}\nGitexp-Event: {change.event}\n"
 
 
-def read_model(objects: ObjectDatabase, commit: str) -> RegisteredModel:
+def read_model(
+    objects: ObjectDatabase, commit: str, loaded: dict[bytes, Mapping[str, Any]] | None = None
+) -> RegisteredModel:
     """The state that a commit holds.
+
+    Args:
+        loaded: files by their blobs, of states that were read before; those of this one are added.
 
     Raises:
         CorruptData, UnknownFormat
@@ -178,7 +190,11 @@ def read_model(objects: ObjectDatabase, commit: str) -> RegisteredModel:
     if b"model.yaml" not in root:
         raise CorruptData(f"The model at '{commit}' has no 'model.yaml'.")
     versions = _entries(objects, root[b"versions"].oid) if b"versions" in root else {}
-    return model_from_dicts(_load(objects, root[b"model.yaml"]), [_load(objects, entry) for entry in versions.values()])
+    known = {} if loaded is None else loaded
+    for entry in (root[b"model.yaml"], *versions.values()):
+        if entry.oid not in known:
+            known[entry.oid] = _load(objects, entry)
+    return model_from_dicts(known[root[b"model.yaml"].oid], [known[entry.oid] for entry in versions.values()])
 
 
 def encode_model(model: RegisteredModel) -> tuple[bytes, list[tuple[str, bytes]]]:
