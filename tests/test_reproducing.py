@@ -801,6 +801,17 @@ def perform(folder: Path, root: Path, python: str, environ: Environ) -> Sequence
 
 
 @pytest.mark.usefixtures("wheels")
+@pytest.mark.parametrize("words", ["--set lr=1", "--times 2", "--here", "--tolerance 1e-3", "--env venv", "--name x"])
+def test_what_only_a_reproduction_takes_is_refused_with_a_dockerfile(
+    repo_dir: Path, gitexp: Gitexp, words: str
+) -> None:
+    """No option is taken and then left out of what is written."""
+    gitexp(repo_dir, "run", "-n", "base", "train.py")
+    done = gitexp(repo_dir, "reproduce", "base", "--emit-dockerfile", "-o", "image", *words.split(), code=2)
+    assert "only -o" in done.stderr
+    assert not (repo_dir / "image").exists()
+
+
 def test_a_dockerfile_rebuilds_the_run(repo_dir: Path, gitexp: Gitexp, environ: Environ, tmp_path: Path) -> None:
     """Code, packages, seeds, variables, inputs and the command: its steps, done by hand, print what the run printed."""
     write(repo_dir, "data/\n", ".gitignore")
