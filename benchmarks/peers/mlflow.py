@@ -135,7 +135,7 @@ LOGGED = (
     + """
 with mlflow.start_run():
     with measured():
-        mlflow.sklearn.log_model(model, name="model", input_example=X[:5])
+        mlflow.sklearn.log_model(model, name="model", input_example=X[:5], serialization_format="cloudpickle")
 print(json.dumps(result))
 """
 )
