@@ -31,6 +31,8 @@ from gitexp.reading import LiveSource, RunView
 from gitexp.repo import Repository
 from sealed_runs import seal
 
+pytestmark = pytest.mark.slow
+
 Git = Callable[..., str]
 
 keys = st.text("abc.", min_size=1, max_size=3)

@@ -22,6 +22,8 @@ from gitexp.domain.keys import file_names, is_git_folder, key_of_file, parse_art
 from gitexp.domain.values import Value, flatten, nest, plain_value, same_value
 from gitexp.errors import InvalidName
 
+pytestmark = pytest.mark.slow
+
 AWKWARD = (
     "",
     " ",

@@ -22,6 +22,8 @@ from gitexp.running.naming import Prefixes
 from gitexp.running.tables import Row, Table
 from launching import PATIENCE_S, SOURCES
 
+pytestmark = pytest.mark.slow
+
 PYTHON = os.environ.get("GITEXP_FRAMEWORKS_PYTHON", "")
 
 needs_frameworks = pytest.mark.skipif(not PYTHON, reason="GITEXP_FRAMEWORKS_PYTHON names no interpreter")

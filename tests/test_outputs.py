@@ -22,6 +22,8 @@ from gitexp.running.launch import Kind, LaunchRequest, launch
 from gitexp.store.git.ignore import PathPattern
 from launching import PATIENCE_S, SOURCES
 
+pytestmark = pytest.mark.slow
+
 
 def run(folder: Path, script: str, *options: str, cwd: Path | None = None, fails: bool = False) -> RunView:
     """Record a script that is fed to Python on a command line of its own, so that it is no file of the repository."""

@@ -31,6 +31,8 @@ from gitexp.store.output import OutputLog, OutputTail, read_output
 from launching import Terminal
 from sealed_runs import seal
 
+pytestmark = pytest.mark.slow
+
 TRAIN = """
 import sys
 print("ready", flush=True)

@@ -39,11 +39,11 @@ SPARK = 24
 
 
 @click.command(short_help="Show one run.")
-@click.argument("run", type=RUN)
+@click.argument("run", type=RUN, default="@")
 @click.option("--all", "everything", is_flag=True, help=f"Not only the first {MOST} params, metrics, artifacts.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(run: str, everything: bool, as_json: bool) -> None:
-    """Show one run: how it went, its params, metrics, artifacts, code and environment."""
+    """Show one run, the newest unless it is named: how it went, its params, metrics, artifacts, code, environment."""
     repository = open_repository()
     view = repository.get_run(run)
     changed = changed_since_commit(repository, view)
