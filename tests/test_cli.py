@@ -117,7 +117,7 @@ def test_a_mistyped_command_is_answered_with_the_near_ones(cli: Cli) -> None:
 
 def test_wrong_usage_is_told_without_a_traceback(cli: Cli) -> None:
     """Unknown options and missing arguments end with exit code 2 and a hint at the help."""
-    for arguments in (["ls", "--nope"], ["show"], ["ls", "--limit", "x"]):
+    for arguments in (["ls", "--nope"], ["log"], ["ls", "--limit", "x"]):
         done = cli(*arguments)
         assert done.code == 2
         assert done.err.startswith("error: ")
