@@ -15,6 +15,7 @@ from gitexp.errors import CorruptData, NotFound, StorageFailed, UsageError
 from gitexp.store.arriving import Arriving
 from gitexp.store.git.durable import make_folder, open_temporary, remove, storing, sync_folder, write_all
 
+_ATTEMPTS = 20
 _BUFFER = 1 << 20
 _PIECE = 32 << 20
 _can_forget = hasattr(os, "posix_fadvise")
@@ -83,12 +84,14 @@ class ContentStore:
         folder = os.path.dirname(path)
         os.fchmod(fd, os.fstat(fd).st_mode & 0o444)
         os.fsync(fd)
-        make_folder(folder)
-        try:
-            os.replace(temporary, path)
-        except FileNotFoundError:  # the folder was empty and somebody has just removed it
+        for attempt in range(_ATTEMPTS):
             make_folder(folder)
-            os.replace(temporary, path)
+            try:
+                os.replace(temporary, path)
+                break
+            except FileNotFoundError:  # the folder was empty and somebody has just removed it
+                if attempt == _ATTEMPTS - 1:
+                    raise
         sync_folder(folder)
 
     def open(self, pointer: Pointer) -> BinaryIO:

@@ -144,9 +144,10 @@ def make_folder(path: str) -> None:
 def sync_folder(path: str) -> None:
     """Makes the names in a folder durable; one that is gone has none."""
     with storing(path):
-        if not os.path.isdir(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
             return
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
