@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the scripts of real projects, and autologging with the real frameworks, which it installs into .venv-frameworks.
 #
-#     sh tests/frameworks.sh          what CI runs: all scripts, and what autologging promises of each framework
+#     sh tests/frameworks.sh          what CI has time for: all scripts, which use each framework; scikit-learn and models in full
+#     sh tests/frameworks.sh newest   all scripts, and what autologging promises of each framework
 #     sh tests/frameworks.sh all      everything, with tensorflow, tensorboardX and DVCLive too
 #     sh tests/frameworks.sh oldest   scikit-learn, XGBoost and LightGBM in the oldest versions that are supported
 set -eu
@@ -17,11 +18,16 @@ main() {
             ;;
         all)
             environment .venv-frameworks -r tests/frameworks.txt -r tests/frameworks-writers.txt
-            autologging_and_scripts "frameworks and not scripts"
+            autologging_and_scripts -m "frameworks and not scripts"
+            ;;
+        newest)
+            environment .venv-frameworks -r tests/frameworks.txt
+            autologging_and_scripts -m "frameworks and not scripts and not slow"
             ;;
         *)
             environment .venv-frameworks -r tests/frameworks.txt
-            autologging_and_scripts "frameworks and not scripts and not slow"
+            autologging_and_scripts -m "frameworks and not scripts and not slow" tests/test_autolog_scikit_learn.py \
+                tests/test_model_flavors.py
             ;;
     esac
 }
@@ -29,7 +35,7 @@ main() {
 # Each file of the first by one worker, because its tests look at one training; the second one by one.
 autologging_and_scripts() {
     failed=0
-    with .venv-frameworks --dist loadfile -m "$1" || failed=1
+    with .venv-frameworks --dist loadfile "$@" || failed=1
     with .venv-frameworks -m scripts || failed=1
     return $failed
 }
