@@ -113,3 +113,11 @@ def test_gc_removes_models_that_were_not_loaded_for_long(marked: Path) -> None:
     gc(repository)
     assert not os.path.exists(folder)
     assert gitexp.pyfunc.load_model("models:/nyc/1").predict(1) == 1
+
+
+def test_an_option_that_a_kind_does_not_know_is_refused(tmp_path: Path) -> None:
+    """A mistyped option is never ignored: the error names it, and those there are."""
+    for door in (gitexp.sklearn, gitexp.xgboost, gitexp.onnx, gitexp.keras):
+        with pytest.raises(UsageError, match="'serialisation'") as refused:
+            door.save_model(object(), str(tmp_path / "model"), serialisation="x")
+        assert "input_example" in refused.value.hint

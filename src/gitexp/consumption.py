@@ -11,7 +11,7 @@ from gitexp.errors import NotFound, UsageError
 from gitexp.reading import RunView
 from gitexp.repo import Repository
 from gitexp.store.hashes import FileHashes
-from gitexp.store.manifests import FileDigest, ReadInput, manifest_digest, read_file, read_folder, storable
+from gitexp.store.manifests import FileDigest, ReadInput, digest_of, read_file, read_folder, storable
 
 
 def read_input(repository: Repository, source: Any, name: str | None, context: str | None, run: Any) -> ReadInput:
@@ -82,4 +82,4 @@ def _artifact(view: RunView, path: str) -> str:
     ]
     if not files:
         raise NotFound(f"The run '{view.name}' has no artifact '{path}'.")
-    return manifest_digest(files)
+    return digest_of(files)

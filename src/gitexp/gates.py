@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gitexp.domain.direction import Direction, direction
-from gitexp.domain.identity import run_ref
+from gitexp.domain.identity import is_same_person, run_ref
 from gitexp.domain.registry import ModelVersion, RegisteredModel
 from gitexp.domain.summary import BrokenRun
 from gitexp.errors import NotFound, QueryError, UsageError
@@ -142,11 +142,7 @@ def _committed(promotion: _Promotion) -> str | None:
 def _other_approver(promotion: _Promotion) -> str | None:
     who = promotion.repository.author
     made = [name for name in (promotion.version.author, promotion.run.record.author) if name]
-    return f"{who} made it" if any(_mail(name) == _mail(who) for name in made) else None
-
-
-def _mail(author: str) -> str:
-    return author.rpartition("<")[2].rstrip(">").strip().lower()
+    return f"{who} made it" if any(is_same_person(name, who) for name in made) else None
 
 
 def _search(text: str, promotion: _Promotion, target: str) -> str | None:

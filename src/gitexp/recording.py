@@ -24,7 +24,7 @@ from gitexp.domain.resuming import Resumption
 from gitexp.domain.run import CodeState, Input, ProjectSource, RunRecord, Status, input_to_dict, run_to_dict
 from gitexp.domain.source import Source
 from gitexp.domain.summary import RunSummary
-from gitexp.domain.values import Number, Value, flatten, parse_tag_value
+from gitexp.domain.values import Number, Value, flatten, parse_tags
 from gitexp.errors import Conflict, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.repo import Repository
 from gitexp.store.git.changes import Seen
@@ -122,7 +122,7 @@ class Recorder:
             Conflict: the run to resume is being recorded.
         """
         given = None if request.name is None else parse_name(request.name)
-        params, tags = flatten(request.params), _parse_tags(request.tags)
+        params, tags = flatten(request.params), parse_tags(request.tags)
         if request.note is not None and not isinstance(request.note, str):
             raise UsageError(f"A note is text, not {type(request.note).__name__}.")
         before = None if request.resume is None else _resumed(repository, request)
@@ -265,7 +265,7 @@ class Recorder:
         self._journal.event("repeated", metrics=list(map(list, metrics)), params=list(map(list, params)))
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        parsed = self._guard(_parse_tags, tags)
+        parsed = self._guard(parse_tags, tags)
         if parsed and not self._rank:
             self._journal.event("tags", values=parsed)
 
@@ -518,12 +518,6 @@ def _resumed(repository: Repository, request: RunRequest) -> RunSummary:
             hint="Leave the experiment out.",
         )
     return found
-
-
-def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
-    if not isinstance(tags, Mapping):
-        raise UsageError(f"Tags are a mapping of keys to texts, not {type(tags).__name__}.")
-    return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
 
 
 def _relative(directory: str | None, root: str | None) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitexp.domain.comparison import Change, changes, differing
-from gitexp.domain.keys import parse_key
+from gitexp.domain.manifest import manifest_digest
 from gitexp.domain.mlmodel import FILE, ModelFile, model_from_dict
 from gitexp.domain.registry import (
     SCHEME,
@@ -18,13 +18,12 @@ from gitexp.domain.registry import (
     ModelVersion,
     RegisteredModel,
     Stage,
-    manifest_digest,
     parse_address,
     parse_alias,
     parse_model_name,
 )
 from gitexp.domain.selector import suggest
-from gitexp.domain.values import parse_tag_value
+from gitexp.domain.values import parse_tags
 from gitexp.errors import GitexpError, NotFound, UsageError
 from gitexp.gates import Condition, check_gates, require_gates, run_of
 from gitexp.reading import Artifact, RunView
@@ -188,28 +187,10 @@ class Registry:
             created=signature.time,
             author=signature.author,
             description=description or None,
-            tags=_parse_tags(tags or {}),
+            tags=parse_tags(tags or {}),
         )
-        numbers: list[int] = []
-
-        def create(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
-            return before or RegisteredModel(name=model, created=signature.time), ModelChange(
-                event="create", subject="created"
-            )
-
-        def add(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
-            if before is None:
-                raise NotFound(f"There is no model '{model}'.")
-            version = replace(made, number=before.next_number)
-            numbers.append(version.number)
-            subject = f"version {version.number} registered from {view.name} ({view.id}), {path}"
-            change = ModelChange(event="register", subject=subject, reason=reason, parents=[made.commit])
-            return replace(before.with_version(version), deleted=None), change
-
-        store = self._repository.models
-        store.change(model, create, signature)
-        after = store.change(model, add, signature)
-        return RegisteredVersion(model=after, version=after.version(numbers[-1]))
+        after, version = self._repository.models.add_version(model, made, view.name, signature, reason=reason)
+        return RegisteredVersion(model=after, version=version)
 
     def set_alias(self, address: str, alias: str, *, reason: str = "") -> RegisteredVersion:
         """Let `alias` mean the version at `address`, whatever it meant before.
@@ -298,7 +279,7 @@ class Registry:
         self, address: str, tags: Mapping[str, object], *, remove: tuple[str, ...] = (), reason: str = ""
     ) -> RegisteredModel:
         """Set and remove tags of a model, or of one version of it."""
-        added = _parse_tags(tags)
+        added = parse_tags(tags)
 
         def edited(old: Mapping[str, str]) -> dict[str, str]:
             return {**{key: value for key, value in old.items() if key not in remove}, **added}
@@ -485,7 +466,7 @@ def _below(files: Mapping[str, Artifact], path: str) -> dict[str, Artifact]:
 
 
 def _digest_of(files: Mapping[str, Artifact]) -> str:
-    return manifest_digest({path: file.sha256 for path, file in files.items()})
+    return f"sha256:{manifest_digest((path, file.sha256) for path, file in files.items())}"
 
 
 def _no_artifact(view: RunView, path: str) -> NotFound:
@@ -493,7 +474,3 @@ def _no_artifact(view: RunView, path: str) -> NotFound:
         return NotFound(f"The run '{view.name}' has no artifacts.")
     tops = sorted({name.partition("/")[0] for name in view.artifacts})
     return NotFound(f"The run '{view.name}' has no artifact '{path}'.", hint=f"It has {', '.join(tops[:10])}.")
-
-
-def _parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
-    return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}

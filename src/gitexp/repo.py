@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.domain.config import Config, parse_config
 from gitexp.domain.identity import RUNS, RunId, parse_name, run_ref
-from gitexp.domain.keys import parse_key
 from gitexp.domain.pointer import SMALL, Pointer
 from gitexp.domain.resuming import continued
 from gitexp.domain.run import Run, RunRecord, Status
 from gitexp.domain.summary import BrokenRun, RunSummary
-from gitexp.domain.values import parse_tag_value
+from gitexp.domain.values import parse_tags
 from gitexp.errors import Ambiguous, CorruptData, GitexpError, NotFound, StorageFailed, UsageError
 from gitexp.reading import LiveSource, RunSource, RunView, SealedSource
 from gitexp.store.content import ContentStore
@@ -393,7 +392,7 @@ class Repository:
 
     def tag(self, run: RunSummary, tags: Mapping[str, object], *, remove: Iterable[str] = ()) -> str:
         """Set and remove tags; gives the run's new commit."""
-        added = {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
+        added = parse_tags(tags)
         gone = set(remove)
 
         def edit(old: RunSummary) -> RunSummary:

@@ -22,7 +22,7 @@ from gitexp.sharing.exchange import Listener
 from gitexp.store.git.remotes import remote_names
 from gitexp.store.git.wildmatch import GLOB_SPECIAL
 from gitexp.store.hashes import FileHashes
-from gitexp.store.manifests import FileDigest, ReadInput, manifest_digest, read_file, read_folder
+from gitexp.store.manifests import FileDigest, ReadInput, digest_of, read_file, read_folder
 from gitexp.store.userfolder import UserFolder, Write
 
 __all__ = ["InputState", "Place", "check", "kept_inputs", "restore"]
@@ -223,7 +223,7 @@ class _Finder:
         below = {path: pointer for path, pointer in self._kept.items() if path.startswith(prefix)}
         kept = tuple(FileDigest(p.removeprefix(prefix), q.sha256, q.size_bytes) for p, q in below.items())
         for manifest in (kept, *self._artifact_folders(item, name)):
-            if manifest and manifest_digest(manifest) == wanted:
+            if manifest and digest_of(manifest) == wanted:
                 yield manifest
 
     def _artifact_folders(self, item: Input, name: str) -> Iterator[tuple[FileDigest, ...]]:

@@ -117,3 +117,13 @@ def model_ref(model: str) -> str:
 
 def view_ref(view: str) -> str:
     return f"{VIEWS}{slug(view)}"
+
+
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two authors, as "Name <email>" or as an address alone, have one address. Nobody is like nobody."""
+    address = _address(one)
+    return address != "" and address == _address(other)
+
+
+def _address(author: str) -> str:
+    return author.rpartition("<")[2].rstrip(">").strip().lower()

@@ -56,6 +56,10 @@ class ModelVersion:
     deleted: float | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
+    def is_of(self, other: ModelVersion) -> bool:
+        """Whether both are the same files of the same run."""
+        return (self.run, self.path, self.digest) == (other.run, other.path, other.digest)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredModel:
@@ -181,16 +185,6 @@ def parse_stage(text: str) -> Stage:
         return Stage(text.lower())
     except ValueError:
         raise UsageError(f"There is no stage '{text}'.", hint=f"The stages are {', '.join(Stage)}.") from None
-
-
-def manifest_digest(files: Mapping[str, str]) -> str:
-    """The digest of a folder whose files have these SHA-256, by path."""
-    import hashlib  # only where models are
-
-    manifest = hashlib.sha256()
-    for path, sha256 in sorted(files.items(), key=lambda item: item[0].encode()):
-        manifest.update(f"{sha256}  {path}\n".encode())
-    return f"sha256:{manifest.hexdigest()}"
 
 
 # The text of its files

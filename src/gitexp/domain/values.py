@@ -143,6 +143,17 @@ def parse_tag_value(value: object) -> str:
     return _text(plain_value(value))
 
 
+def parse_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    """Tags as they are stored.
+
+    Raises:
+        InvalidName, UsageError
+    """
+    if not isinstance(tags, Mapping):
+        raise UsageError(f"Tags are a mapping of keys to texts, not {type(tags).__name__}.")
+    return {parse_key(key, what="tag"): parse_tag_value(value) for key, value in tags.items()}
+
+
 def _flatten_into(flat: dict[str, Value], prefix: str, params: Mapping[Any, object]) -> None:
     for name, value in params.items():
         key = prefix + (name if type(name) is str else _text(name))

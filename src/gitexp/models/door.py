@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from gitexp.domain.signature import Signature
 from gitexp.models.loading import load_native
-from gitexp.models.saving import ModelInfo, ModelSpec
+from gitexp.models.saving import SAID_OF_ALL, ModelInfo, ModelSpec
 from gitexp.models.saving import log_model as keep_model
 from gitexp.models.saving import save_model as write_model
 from gitexp.session import current_run
@@ -86,8 +85,5 @@ class Door:
 
 
 def _spec(said: Mapping[str, Any]) -> ModelSpec:
-    known = {name: said[name] for name in _SAID if name in said}
-    return ModelSpec(**known, options={name: value for name, value in said.items() if name not in _SAID})
-
-
-_SAID = [field.name for field in fields(ModelSpec) if field.name != "options"]
+    known = {name: said[name] for name in SAID_OF_ALL if name in said}
+    return ModelSpec(**known, options={name: value for name, value in said.items() if name not in SAID_OF_ALL})

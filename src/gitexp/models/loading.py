@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gitexp.domain.identity import is_same_person
 from gitexp.domain.mlmodel import FILE, PYFUNC, ModelFile, model_from_dict
 from gitexp.domain.registry import SCHEME
 from gitexp.errors import CorruptData, NotFound, UsageError
@@ -130,8 +131,8 @@ def require_trusted(found: FoundModel, uri: str, name: str | None = None) -> Non
     if not kind.is_code(settings) and _own_code(found.file, settings) is None:
         return
     here = Repository.open()
-    mails = {_mail(author) for author in (here.author, *here.config.models_trusted)}
-    if _mail(found.author) not in mails:
+    trusted = (here.author, *here.config.models_trusted)
+    if not any(is_same_person(found.author, author) for author in trusted):
         raise UsageError(
             f"Loading '{uri}' runs code that came with it, and {found.author or 'nobody known'} made it.",
             hint="Say trust=True (--trust), or name its maker in 'models.trusted' of .gitexp/config.yaml.",
@@ -142,10 +143,6 @@ def _own_code(file: ModelFile, settings: Mapping[str, Any]) -> str | None:
     """The folder of modules that the model brings along."""
     code = settings.get("code") or (file.pyfunc or {}).get("code")
     return None if code is None else str(code)
-
-
-def _mail(author: str) -> str:
-    return author.rpartition("<")[2].rstrip(">").strip().lower()
 
 
 def _unpacked(repository: Repository, files: Mapping[str, Artifact], digest: str) -> str:

@@ -10,13 +10,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from gitexp.activerun import ActiveRun
 from gitexp.domain import yamltext
+from gitexp.domain.manifest import manifest_digest
 from gitexp.domain.mlmodel import FILE, PYFUNC, ModelFile, model_to_dict
-from gitexp.domain.registry import manifest_digest, parse_model_name
+from gitexp.domain.registry import parse_model_name
 from gitexp.domain.signature import Signature, is_tensors
 from gitexp.errors import UsageError
 from gitexp.models.examples import write_example
@@ -70,6 +71,9 @@ class ModelSpec:
     options: Mapping[str, Any] | None = None
 
 
+SAID_OF_ALL = [item.name for item in fields(ModelSpec) if item.name != "options"]
+
+
 def save_model(model: Any, path: str, flavor: str, spec: ModelSpec | None = None) -> ModelInfo:
     """Write a model into the new folder `path`.
 
@@ -108,7 +112,12 @@ def _write(
     model: Any, folder: str, name: str, spec: ModelSpec, uri: str, artifact_path: str | None, run_id: str | None
 ) -> ModelInfo:
     kind = find_flavor(name)
-    saved = kind.save(model, folder, spec.options or {})
+    options = spec.options or {}
+    unknown = next((option for option in options if option not in kind.options), None)
+    if unknown is not None:
+        known = ", ".join([*kind.options, *SAID_OF_ALL])
+        raise UsageError(f"There is no option '{unknown}' for models of {kind.name}.", hint=f"There are {known}.")
+    saved = kind.save(model, folder, options)
     code = _copy_code(spec.code_paths, folder)
     flavors: dict[str, Mapping[str, Any]] = {}
     if saved.settings is not None:
@@ -151,8 +160,8 @@ def _write(
     )
     with open(os.path.join(folder, FILE), "w", encoding="utf-8") as out:
         out.write(yamltext.dump(model_to_dict(said)))
-    digest = manifest_digest({file: _sha256(os.path.join(folder, file)) for file in _files(folder)})
-    return ModelInfo(model_uri=uri, digest=digest, model=said)
+    digest = manifest_digest((file, _sha256(os.path.join(folder, file))) for file in _files(folder))
+    return ModelInfo(model_uri=uri, digest=f"sha256:{digest}", model=said)
 
 
 def _files(folder: str) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gitexp.domain.manifest import manifest_digest
 from gitexp.domain.pointer import SMALL, Pointer
 from gitexp.domain.run import Input
 from gitexp.store.git.objects import BLOB, object_id
@@ -87,7 +88,7 @@ def read_folder(
         FileDigest(os.fsdecode(short), hashes.sha256(path), os.stat(path).st_size) for short, path in sorted(found)
     )
     return ReadInput(
-        input=Input(kind="folder", name=storable(name), digest=f"sha256:{manifest_digest(files)}"),
+        input=Input(kind="folder", name=storable(name), digest=f"sha256:{digest_of(files)}"),
         path=folder,
         top=name if top is None else top,
         files=files,
@@ -95,12 +96,9 @@ def read_folder(
     )
 
 
-def manifest_digest(files: Sequence[FileDigest]) -> str:
-    """Of the lines `<SHA-256>  <path in the folder>`, sorted by path: what `sha256sum` prints for them."""
-    manifest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: os.fsencode(file.path)):
-        manifest.update(b"%s  %s\n" % (file.sha256.encode(), os.fsencode(file.path)))
-    return manifest.hexdigest()
+def digest_of(files: Iterable[FileDigest]) -> str:
+    """The digest, in hex, of a folder that holds these files."""
+    return manifest_digest((file.path, file.sha256) for file in files)
 
 
 def files_below(folder: str) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from gitexp.domain.identity import MODELS, model_ref, slug
-from gitexp.domain.registry import RegisteredModel, dump_model, model_from_dicts
+from gitexp.domain.registry import ModelVersion, RegisteredModel, dump_model, model_from_dicts
 from gitexp.errors import Conflict, CorruptData, GitexpError, NotFound
 from gitexp.store.git.database import ObjectDatabase
 from gitexp.store.git.objects import (
@@ -141,6 +141,42 @@ class ModelStore:
             if self._refs.update(ref, tip, commit) if tip else self._refs.create(ref, commit):
                 return after
         raise Conflict(f"The model '{name}' was changed by others {ATTEMPTS} times in a row.", hint="Try again.")
+
+    def add_version(
+        self,
+        name: str,
+        made: ModelVersion,
+        run_name: str,
+        signature: Signature,
+        *,
+        reason: str = "",
+        once: bool = False,
+    ) -> tuple[RegisteredModel, ModelVersion]:
+        """Give `made` the next number of the model `name`, which is created if it is not there.
+
+        Args:
+            run_name: of the run that it is from.
+            once: whether it stays as it is where the same files of the same run are a version already.
+
+        Raises:
+            Conflict: others kept changing the model.
+        """
+
+        def create(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
+            model = before or RegisteredModel(name=name, created=signature.time)
+            return model, ModelChange(event="create", subject="created")
+
+        def add(before: RegisteredModel | None) -> tuple[RegisteredModel, ModelChange]:
+            model, _ = create(before)
+            same = [each for each in model.versions if each.is_of(made)] if once else []
+            added.append(same[0] if same else replace(made, number=model.next_number))
+            subject = f"version {added[-1].number} registered from {run_name} ({made.run}), {made.path}"
+            change = ModelChange(event="register", subject=subject, reason=reason, parents=[made.commit])
+            return model if same else replace(model.with_version(added[-1]), deleted=None), change
+
+        added: list[ModelVersion] = []
+        self.change(name, create, signature)
+        return self.change(name, add, signature), added[-1]
 
     def events(self, name: str) -> list[ModelEvent]:
         """Every change, newest first. Raises NotFound."""

@@ -39,16 +39,18 @@ class Flavor(Protocol):
     Attributes:
         name: of the flavor in the `MLmodel` file.
         loader: the module that MLflow loads it by as a function, like "mlflow.sklearn".
+        options: the names of what `save` takes besides the model.
     """
 
     name: str
     loader: str
+    options: tuple[str, ...]
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         """Write the model into a folder that is there.
 
         Raises:
-            UsageError: it is no model of this kind, or an option makes no sense.
+            UsageError: it is no model of this kind, or the value of an option makes no sense.
         """
         ...
 
@@ -76,7 +78,7 @@ def flavor(name: str) -> Flavor:
 def flavor_of_loader(loader: str) -> Flavor:
     """The kind that MLflow loads as a function by this module. Raises NotFound."""
     name = loader.removeprefix("mlflow.").partition(".")[0]
-    return flavor({"pyfunc": "function", "tensorflow": "keras"}.get(name, name))
+    return flavor("function" if name == "pyfunc" else name)
 
 
 def full_name(thing: Any) -> str:

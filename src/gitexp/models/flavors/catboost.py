@@ -18,6 +18,7 @@ class CatBoostFlavor:
 
     name = "catboost"
     loader = "mlflow.catboost"
+    options = ("format",)
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         catboost = require("catboost", "catboost")

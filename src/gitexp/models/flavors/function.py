@@ -25,7 +25,6 @@ from gitexp.models.standins import mlflow_importable, take_declared
 FILE, ARTIFACTS = "python_model.pkl", "artifacts"
 CODE_LOADER = "mlflow.pyfunc.loaders.code_model"
 LOADERS = ("mlflow.pyfunc.model", CODE_LOADER)
-OPTIONS = ("artifacts", "model_config")
 _OPENERS: Mapping[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "lzma": lzma.open}
 
 
@@ -34,11 +33,9 @@ class FunctionFlavor:
 
     name = "function"
     loader = "mlflow.pyfunc.model"
+    options = ("artifacts", "model_config")
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
-        for name in options:
-            if name not in OPTIONS:
-                raise UsageError(f"There is no option '{name}'.", hint=f"There are {', '.join(OPTIONS)}.")
         config = options.get("model_config")
         settings: dict[str, Any] = {"streamable": False, **({"config": dict(config)} if config else {})}
         copied = _copy_artifacts(options.get("artifacts") or {}, folder)

@@ -17,6 +17,7 @@ class KerasFlavor:
 
     name = "keras"
     loader = "mlflow.keras"
+    options = ()
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:  # noqa: ARG002 (every flavor's signature)
         keras = require("keras", "keras")

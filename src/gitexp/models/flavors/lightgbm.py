@@ -18,6 +18,7 @@ class LightGBMFlavor:
 
     name = "lightgbm"
     loader = "mlflow.lightgbm"
+    options = ("serialization_format",)
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         lightgbm = require("lightgbm", "lightgbm")

@@ -18,6 +18,7 @@ class OnnxFlavor:
 
     name = "onnx"
     loader = "mlflow.onnx"
+    options = ("onnx_execution_providers",)
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         onnx = require("onnx", "onnx")

@@ -26,6 +26,7 @@ class PyTorchFlavor:
 
     name = "pytorch"
     loader = "mlflow.pytorch"
+    options = ("serialization_format", "export_inputs", "dynamic_shapes")
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         torch = require("torch", "torch")

@@ -16,6 +16,7 @@ class SklearnFlavor:
 
     name = "sklearn"
     loader = "mlflow.sklearn"
+    options = ("serialization_format", "predict_fn")
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         sklearn = require("sklearn", "scikit-learn")

@@ -18,6 +18,7 @@ class StatsmodelsFlavor:
 
     name = "statsmodels"
     loader = "mlflow.statsmodels"
+    options = ("remove_data",)
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         statsmodels = require("statsmodels", "statsmodels")

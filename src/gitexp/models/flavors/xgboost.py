@@ -17,6 +17,7 @@ class XGBoostFlavor:
 
     name = "xgboost"
     loader = "mlflow.xgboost"
+    options = ("model_format",)
 
     def save(self, model: Any, folder: str, options: Mapping[str, Any]) -> Saved:
         xgboost = require("xgboost", "xgboost")
